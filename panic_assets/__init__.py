@@ -1,0 +1,1 @@
+"""panic_assets: a laboratory for feedback loops of generative models."""

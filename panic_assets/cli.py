@@ -1,0 +1,157 @@
+"""The ``panic`` command: experiments from the shell.
+
+Here belong arguments, progress and printing. Work is done by Dagster's job or by the function of a room.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from panic_assets import paths
+from panic_assets.errors import PanicError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from panic_assets.experiment import Experiment
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, help="Feedback loops of generative models.")
+models_app = typer.Typer(no_args_is_help=True, help="The models that exist.")
+app.add_typer(models_app, name="models")
+
+STATE_VARIABLE = "PANIC_DAGSTER_STATE"
+
+
+def main() -> None:
+    """Run the command; a described problem is printed without a trace and exits with 1."""
+    try:
+        app()
+    except PanicError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="An experiment file, YAML or JSON.")],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+) -> None:
+    """Run an experiment through Dagster: loops, embeddings, diagrams, clusters, catalog.
+
+    What was computed before is not computed again, so that a killed run goes on and a grown one does only what is new.
+    """
+    from panic_assets.reports.terminal import StageProgress, print_summary
+
+    experiment = _adopt(file)
+    with _instance() as instance, StageProgress(silent=quiet) as progress:
+        _register(instance, experiment)
+        computed = _execute(instance, experiment, progress)
+    if not quiet:
+        print_summary(paths.data_dir(), experiment.name, computed)
+
+
+@app.command()
+def register(file: Annotated[Path, typer.Argument(help="An experiment file, YAML or JSON.")]) -> None:
+    """Check an experiment file and make it a partition, for `dagster asset materialize --partition`."""
+    experiment = _adopt(file)
+    with _instance() as instance:
+        _register(instance, experiment)
+    print(experiment.name)
+
+
+@app.command()
+def summary(experiment: Annotated[str, typer.Argument(help="Name of an experiment.")]) -> None:
+    """What an experiment's runs did, in a table, and where to look further."""
+    from panic_assets.reports.terminal import print_summary
+
+    print_summary(paths.data_dir(), experiment, None)
+
+
+@app.command()
+def delete(
+    experiment: Annotated[str, typer.Argument(help="Name of an experiment.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Delete everything that the lake holds of an experiment; its file stays."""
+    from panic_assets.lake import TABLES, Lake
+
+    lake = Lake.open()
+    held = [t for t, spec in TABLES.items() if spec.partitioned and experiment in lake.experiments(t)]
+    if not held:
+        raise PanicError(f"the lake at {lake.root} holds nothing of an experiment {experiment!r}")
+    rows = {table: sum(part.rows for part in lake.manifest(table, experiment).parts) for table in held}  # type: ignore[union-attr]
+    print("\n".join(f"{table}: {count} rows" for table, count in rows.items()))
+    if yes or typer.confirm(f"Delete them from {lake.root}?"):
+        for table in held:
+            lake.delete(table, experiment)
+        print("deleted; clusters and catalog follow at their next materialisation")
+
+
+@models_app.command("list")
+def list_models() -> None:
+    """All models with what they take and give, their memory, and what was verified."""
+    from panic_assets.models.registry import load_registry
+    from panic_assets.reports.terminal import print_models
+
+    print_models(load_registry())
+
+
+@models_app.command("show")
+def show_model(name: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
+    """One registry entry; values that nobody has checked are marked."""
+    import yaml
+
+    from panic_assets.models.registry import load_registry
+
+    entry = load_registry()[name]
+    for field, value in entry.model_dump(mode="json", exclude_defaults=True).items():
+        mark = "   # not checked against the model's page" if field in entry.unverified else ""
+        print(yaml.safe_dump({field: value}, sort_keys=False, allow_unicode=True).rstrip() + mark)
+
+
+def _adopt(file: Path) -> Experiment:
+    """Check a file against the registry, then take it into the data directory."""
+    from panic_assets.experiment import Experiment
+    from panic_assets.files import ExperimentFiles
+    from panic_assets.models.registry import load_registry
+
+    Experiment.load(file).check(load_registry(), where=str(file))
+    return ExperimentFiles(paths.experiments_dir()).adopt(file)
+
+
+def _instance() -> dg.DagsterInstance:
+    """The Dagster instance of this data directory."""
+    import dagster as dg
+
+    state = Path(os.environ.setdefault(STATE_VARIABLE, str(paths.data_dir() / ".dagster")))
+    state.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("DAGSTER_HOME", str(paths.project_dir()))
+    return dg.DagsterInstance.get()
+
+
+def _register(instance: dg.DagsterInstance, experiment: Experiment) -> None:
+    from panic_assets.defs.partitions import EXPERIMENTS
+
+    instance.add_dynamic_partitions(str(EXPERIMENTS.name), [experiment.name])
+
+
+def _execute(instance: dg.DagsterInstance, experiment: Experiment, progress: object) -> dict[str, int]:
+    """Run the job in this process; how many items each asset computed.
+
+    Raises:
+        PanicError: a step failed or a check found something; the message is that of the cause.
+    """
+    from panic_assets.defs.launch import execute
+    from panic_assets.defs.progress import listening
+
+    with listening(progress):  # type: ignore[arg-type]
+        return execute(instance, experiment.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The one place where everything is put together for Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from panic_assets.defs.assets import ASSETS
+from panic_assets.defs.automation import clusters_job, experiment_files, experiment_job, recluster
+from panic_assets.defs.checks import CHECKS
+from panic_assets.defs.resources import Laboratory, Models
+
+
+def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """All definitions; ``overrides`` replaces resources by name, for tests and other settings."""
+    return dg.Definitions(
+        assets=ASSETS,
+        asset_checks=CHECKS,
+        jobs=[experiment_job, clusters_job],
+        schedules=[recluster],
+        sensors=[
+            experiment_files,
+            dg.AutomationConditionSensorDefinition("automation", target=dg.AssetSelection.all(), use_user_code_server=False),
+        ],
+        resources={"laboratory": Laboratory(), "models": Models(), **(overrides or {})},
+        # One process runs a whole experiment, so that models are loaded once and stay warm from stage to stage.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What ``workspace.yaml`` and the command line load."""
+    return build_defs()

@@ -1,0 +1,230 @@
+"""The assets of the main graph: an experiment's stages, and what is made of all experiments together.
+
+Here belongs which stage follows which. Each function reads as one paragraph: load, call one function, tell.
+"""
+
+# Dagster reads the annotations of these functions as objects, so they can't be postponed.
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+
+from panic_assets.defs.metadata import figure, plain, table_metadata
+from panic_assets.defs.partitions import EXPERIMENTS
+from panic_assets.defs.progress import Observer
+from panic_assets.defs.resources import Laboratory, Models
+
+LOOP, TOPOLOGY, CLUSTERS, CATALOG = "loop", "topology", "clustering", "catalog"
+# A device does one thing at a time: steps that use models wait for one another, in all processes of an instance.
+GPU_POOL = "gpu"
+_AS_NEW_DATA_COMES = dg.AutomationCondition.eager()
+# Over all experiments: eager would wait until none is incomplete, so follow each update, but not each of a burst.
+_AS_ANY_EXPERIMENT_CHANGES = (
+    dg.AutomationCondition.any_deps_updated().since_last_handled()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+    & ~dg.AutomationCondition.in_progress()
+)
+_ONE_RUN = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
+
+
+@dg.asset(
+    partitions_def=EXPERIMENTS,
+    group_name=LOOP,
+    kinds={"parquet"},
+    backfill_policy=_ONE_RUN,
+    description="What is to be run: every network from every prompt with every seed, each under a number that stays.",
+)
+def runs(context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Tables ``experiments``, ``prompts`` and ``runs``."""
+    from panic_assets.loop.planning import register
+
+    started = time.perf_counter()
+    experiment = laboratory.files.experiment(context.partition_key)
+    plans = register(laboratory.lake, experiment, models.resolve(experiment))
+    numbers = table_metadata(laboratory.lake, "runs", experiment.name, time.perf_counter() - started)
+    return dg.MaterializeResult(
+        metadata=numbers
+        | plain(
+            {
+                "networks": len(experiment.networks),
+                "prompts": len(experiment.prompts),
+                "seeds": len(experiment.seeds),
+                "invocations_at_most": sum(plan.max_length for plan in plans),
+            }
+        )
+    )
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            "invocations",
+            deps=["runs"],
+            description="Every model call and its output, in order.",
+            kinds={"parquet", "pytorch"},
+            automation_condition=_AS_NEW_DATA_COMES,
+        ),
+        dg.AssetSpec(
+            "images",
+            deps=["runs"],
+            description="Every distinct picture, once, by the hash of its pixels.",
+            kinds={"parquet"},
+            automation_condition=_AS_NEW_DATA_COMES,
+        ),
+        dg.AssetSpec(
+            "outcomes",
+            deps=["runs"],
+            description="How each run ended: at its length, in a cycle, or with an error.",
+            kinds={"parquet"},
+            automation_condition=_AS_NEW_DATA_COMES,
+        ),
+    ],
+    name="loop",
+    partitions_def=EXPERIMENTS,
+    group_name=LOOP,
+    pool=GPU_POOL,
+    backfill_policy=_ONE_RUN,
+)
+def invocations(
+    context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models
+) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+    """Advance all runs to their ends; what the lake holds already is not computed again."""
+    from panic_assets.loop.engine import run_experiment
+    from panic_assets.loop.planning import register
+    from panic_assets.reports.figures import film_strips
+
+    experiment = laboratory.files.experiment(context.partition_key)
+    entries = models.resolve(experiment)
+    plans = register(laboratory.lake, experiment, entries)
+    observer = Observer(context, "invocations")
+    summary = run_experiment(laboratory.lake, experiment, plans, entries, models.pool, observer.engine)
+    context.log.info(
+        f"{summary.computed} of {summary.invocations} invocations computed in {summary.seconds:.1f} s, "
+        f"{summary.model_seconds:.1f} s of it in models; runs ended: {summary.stop_reasons}"
+    )
+    facts = plain(
+        {
+            "stop_reasons": summary.stop_reasons,
+            "model_calls": summary.calls,
+            "model_seconds": round(summary.model_seconds, 3),
+            "loading_seconds": round(summary.loading_seconds, 3),
+            "share_of_time_outside_models": round(summary.overhead, 4),
+        }
+    )
+    pictures = {"images": figure(film_strips(laboratory.lake, experiment.name), "One run of each network")}
+    for table in ("invocations", "images", "outcomes"):
+        numbers = table_metadata(laboratory.lake, table, experiment.name, summary.seconds, summary.computed)
+        yield dg.MaterializeResult(asset_key=table, metadata=numbers | facts | pictures.get(table, {}))
+
+
+@dg.asset(
+    partitions_def=EXPERIMENTS,
+    group_name=LOOP,
+    deps=["invocations", "images"],
+    kinds={"parquet", "pytorch"},
+    pool=GPU_POOL,
+    backfill_policy=_ONE_RUN,
+    automation_condition=_AS_NEW_DATA_COMES,
+    description="Every output as a vector in each embedding space; the prompt is the point at sequence number -1.",
+)
+def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Table ``embeddings``."""
+    from panic_assets.loop.embedding import embed_experiment
+    from panic_assets.reports.figures import drift_from_prompt
+
+    started = time.perf_counter()
+    experiment = laboratory.files.experiment(context.partition_key)
+    observer = Observer(context, "embeddings")
+    summaries = embed_experiment(
+        laboratory.lake, experiment, models.resolve(experiment), models.pool, observer.embeddings
+    )
+    computed = sum(summary.computed for summary in summaries)
+    numbers = table_metadata(
+        laboratory.lake, "embeddings", experiment.name, time.perf_counter() - started, computed
+    )
+    per_model = {s.embedding_model: {"rows": s.rows, "computed": s.computed} for s in summaries}
+    picture = figure(drift_from_prompt(laboratory.lake, experiment.name), "Distance from the prompt")
+    return dg.MaterializeResult(metadata=numbers | plain({"embedding_models": per_model}) | picture)
+
+
+@dg.asset(
+    partitions_def=EXPERIMENTS,
+    group_name=TOPOLOGY,
+    deps=["embeddings"],
+    kinds={"parquet"},
+    backfill_policy=_ONE_RUN,
+    automation_condition=_AS_NEW_DATA_COMES,
+    description="Vietoris-Rips persistence of each trajectory in homology dimensions 0, 1 and 2.",
+)
+def persistence_diagrams(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Tables ``persistence_diagrams`` and ``persistence_features``."""
+    from panic_assets.reports.figures import persistence_scatter
+    from panic_assets.topology.stage import persist_experiment
+
+    started = time.perf_counter()
+    observer = Observer(context, "persistence_diagrams")
+    summary = persist_experiment(laboratory.lake, context.partition_key, on_progress=observer.count)
+    numbers = table_metadata(
+        laboratory.lake, "persistence_diagrams", context.partition_key, time.perf_counter() - started, summary.computed
+    )
+    picture = figure(persistence_scatter(laboratory.lake, context.partition_key), "Persistence diagrams")
+    facts = plain({"trajectories": summary.trajectories, "status": summary.status})
+    return dg.MaterializeResult(metadata=numbers | facts | picture)
+
+
+@dg.asset(
+    group_name=CLUSTERS,
+    deps=[dg.AssetDep("embeddings", partition_mapping=dg.AllPartitionMapping())],
+    kinds={"parquet"},
+    automation_condition=_AS_ANY_EXPERIMENT_CHANGES,
+    description="Dense regions of each embedding space over all experiments (HDBSCAN), each with its medoid.",
+)
+def clusters(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Tables ``clusterings``, ``clusters`` and ``cluster_assignments``."""
+    from panic_assets.clustering.stage import cluster_lake
+    from panic_assets.reports.figures import cluster_sizes
+
+    started = time.perf_counter()
+    summaries = cluster_lake(laboratory.lake)
+    computed = sum(summary.points for summary in summaries if summary.recomputed)
+    numbers = table_metadata(laboratory.lake, "clusters", None, time.perf_counter() - started, computed)
+    found = {
+        f"{s.embedding_model}, {s.modality}": {
+            "points": s.points,
+            "distinct_points": s.distinct_points,
+            "clusters": s.clusters,
+            "outlier_share": round(s.outlier_share, 4),
+        }
+        for s in summaries
+    }
+    picture = figure(cluster_sizes(laboratory.lake), "Largest clusters")
+    return dg.MaterializeResult(metadata=numbers | plain({"clusterings": found}) | picture)
+
+
+@dg.asset(
+    group_name=CATALOG,
+    deps=[
+        dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
+        for name in ("runs", "invocations", "images", "outcomes", "embeddings", "persistence_diagrams")
+    ]
+    + [dg.AssetDep("clusters")],
+    kinds={"duckdb"},
+    automation_condition=_AS_ANY_EXPERIMENT_CHANGES,
+    description="A DuckDB file of views over the lake, for any SQL client.",
+)
+def catalog(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The file ``catalog.duckdb``: built aside and swapped in."""
+    from panic_assets.lake import build_catalog
+
+    started = time.perf_counter()
+    path = build_catalog(laboratory.lake.root, laboratory.catalog)
+    return dg.MaterializeResult(
+        metadata={
+            "path": dg.MetadataValue.path(str(path)),
+            "bytes": path.stat().st_size,
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+    )
+
+
+ASSETS = [runs, invocations, embeddings, persistence_diagrams, clusters, catalog]

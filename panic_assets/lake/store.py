@@ -1,0 +1,229 @@
+"""The lake: reading tables, opening writers, checking and tidying partitions.
+
+Here belongs what works on the lake as a whole; how a partition is written is in `writer`. Readers take no lock: they
+resolve a manifest and read immutable files.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from panic_assets import paths
+from panic_assets.lake.errors import CorruptPart, LakeError
+from panic_assets.lake.locks import locked
+from panic_assets.lake.manifest import MANIFEST, Manifest, load_manifest, save_manifest
+from panic_assets.lake.parts import check_content, read_part
+from panic_assets.lake.rows import Where, labels_verdict, sorted_rows, stack
+from panic_assets.lake.schemas import TableSpec, table_spec
+from panic_assets.lake.writer import LOCK, Writer, remove_strays
+
+#: Readers may hold dropped parts this long: a day, longer than any query.
+GRACE_SECONDS = 24 * 3600.0
+
+_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_PARTITION = "experiment="
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A defect that `Lake.verify` found: the file, and a sentence with what is wrong and the remedy."""
+
+    path: Path
+    message: str
+
+
+class Lake:
+    """Tables under one folder; ``root`` need not exist yet. Cheap to make, safe to share between threads."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).absolute()
+
+    @classmethod
+    def open(cls) -> Lake:
+        """The lake of the data directory."""
+        return cls(paths.lake_dir())
+
+    def folder(self, table: str, experiment: str | None = None) -> Path:
+        """Where a partition lies; ``experiment`` is None exactly for tables that are not partitioned.
+
+        Raises:
+            LakeError: an unknown table, or a key that is missing, needless or malformed.
+        """
+        spec = table_spec(table)
+        if not spec.partitioned:
+            if experiment is not None:
+                raise LakeError(f"table {table} is not partitioned; leave the experiment ({experiment!r}) out")
+            return self.root / table
+        if experiment is None:
+            raise LakeError(f"table {table} is partitioned; name the experiment")
+        if not _KEY.fullmatch(experiment):
+            raise LakeError(f"{experiment!r} can't be a partition: 1 to 63 of a-z, 0-9, _ and -, no _ or - first")
+        return self.root / table / f"{_PARTITION}{experiment}"
+
+    def experiments(self, table: str) -> list[str]:
+        """Partitions of the table that were committed, sorted.
+
+        Raises:
+            LakeError: the table is unknown or not partitioned.
+        """
+        if not table_spec(table).partitioned:
+            raise LakeError(f"table {table} is not partitioned")
+        found = (self.root / table).glob(f"{_PARTITION}*/{MANIFEST}")
+        return sorted(path.parent.name.removeprefix(_PARTITION) for path in found)
+
+    def manifest(self, table: str, experiment: str | None = None) -> Manifest | None:
+        """The partition's manifest now; None if nothing was committed."""
+        return load_manifest(self.folder(table, experiment))
+
+    def manifests(self, table: str) -> list[tuple[Path, Manifest]]:
+        """Folder and manifest of every committed partition, sorted by experiment."""
+        keys: Sequence[str | None] = self.experiments(table) if table_spec(table).partitioned else [None]
+        pairs = [(self.folder(table, key), self.manifest(table, key)) for key in keys]
+        return [(folder, manifest) for folder, manifest in pairs if manifest is not None]
+
+    def generation(self, table: str, experiment: str | None = None) -> int:
+        """Number of the partition's last commit; 0 if there is none."""
+        manifest = self.manifest(table, experiment)
+        return manifest.generation if manifest else 0
+
+    def properties(self, table: str, experiment: str | None = None) -> dict[str, Any]:
+        """What writers stored with the partition by `Writer.set_property`."""
+        manifest = self.manifest(table, experiment)
+        return dict(manifest.properties) if manifest else {}
+
+    def writer(self, table: str, experiment: str | None = None, timeout: float = 0.0) -> Writer:
+        """A writer of one partition, to be entered with ``with``; waits up to ``timeout`` seconds for the lock then.
+
+        Raises:
+            LakeError: an unknown table or a key that can't be.
+        """
+        return Writer(self.folder(table, experiment), table_spec(table), experiment, timeout)
+
+    def read(
+        self,
+        table: str,
+        experiment: str | None = None,
+        columns: Sequence[str] | None = None,
+        where: Where | None = None,
+    ) -> pa.Table:
+        """Rows in the table's order; of all experiments, or of one, or of those that a condition names.
+
+        ``where`` maps columns to a value, or to a list or set of values; parts and row groups that can't hold them
+        are not read. Vectors come as ``fixed_size_list<float32>[d]``, or as lists where sizes differ. Without rows the
+        schema is the declared one.
+
+        Raises:
+            CorruptPart: a file is missing or damaged.
+            LakeError: an unknown table or column.
+        """
+        spec = table_spec(table)
+        where = dict(where or {})
+        for name in [*(columns or []), *where]:
+            spec.column(name)
+        wanted = spec.names if columns is None else list(columns)
+        keys: Sequence[str | None] = [experiment]
+        if experiment is None and spec.partitioned:
+            keys = self.experiments(table)
+            if "experiment" in where:
+                named = {"experiment": where["experiment"]}
+                keys = [key for key in keys if labels_verdict({"experiment": str(key)}, named)]
+        read = list(dict.fromkeys([*wanted, *spec.sort]))
+        tables = [part for key in keys for part in self._read_partition(spec, key, read, where) if part.num_rows]
+        if not tables:
+            return spec.arrow_schema().empty_table().select(wanted)
+        return sorted_rows(spec, stack(spec, tables)).select(wanted)
+
+    def _read_partition(
+        self, spec: TableSpec, experiment: str | None, columns: list[str], where: Where, again: bool = True
+    ) -> list[pa.Table]:
+        folder = self.folder(spec.name, experiment)
+        manifest = load_manifest(folder)
+        parts = manifest.parts if manifest else ()
+        try:
+            return [
+                read_part(folder, part, spec, columns, where)
+                for part in parts
+                if labels_verdict(part.labels, where) is not False
+            ]
+        except CorruptPart:
+            # A part may have been dropped and removed since the manifest was read. That is no damage: look again, once.
+            if again and load_manifest(folder) != manifest:
+                return self._read_partition(spec, experiment, columns, where, again=False)
+            raise
+
+    def verify(self, table: str, experiment: str | None = None) -> list[Problem]:
+        """Read every byte of a partition and list what is wrong: damaged or missing parts, keys that come twice."""
+        spec = table_spec(table)
+        folder = self.folder(table, experiment)
+        try:
+            manifest = load_manifest(folder)
+        except CorruptPart as error:
+            return [Problem(error.path, str(error))]
+        problems = []
+        keys = []
+        for part in manifest.parts if manifest else ():
+            try:
+                check_content(folder, part)
+                keys.append(read_part(folder, part, spec, spec.key, {}))
+            except CorruptPart as error:
+                problems.append(Problem(error.path, str(error)))
+        if keys:
+            counts = pa.concat_tables(keys).group_by(list(spec.key)).aggregate([([], "count_all")])
+            twice = counts.filter(pc.field("count_all") > 1)
+            if twice.num_rows:
+                example = {name: twice[name][0].as_py() for name in spec.key}
+                message = f"{twice.num_rows} keys come more than once, such as {example}; re-materialise this partition"
+                problems.append(Problem(folder, message))
+        return problems
+
+    def delete(self, table: str, experiment: str | None = None, timeout: float = 0.0) -> None:
+        """Remove a partition at once, readers or not; nothing happens if there is none.
+
+        Raises:
+            PartitionLocked: a writer is at work on it.
+        """
+        folder = self.folder(table, experiment)
+        if not folder.exists():
+            return
+        with locked(folder / LOCK, timeout):
+            (folder / MANIFEST).unlink(missing_ok=True)  # first: from here on no reader finds the parts
+            for path in folder.iterdir():
+                if path.name != LOCK:
+                    path.unlink()
+            (folder / LOCK).unlink()  # last: who waits for it sees that it is gone and makes its own
+            with suppress(OSError):  # such a one may be there already
+                folder.rmdir()
+
+    def remove_old(
+        self, table: str, experiment: str | None = None, older_than_seconds: float = GRACE_SECONDS, timeout: float = 0.0
+    ) -> int:
+        """Delete parts that were dropped by a commit at least so long ago; give how many.
+
+        Rebuild the catalog first: its views name files.
+
+        Raises:
+            PartitionLocked: a writer is at work on the partition.
+        """
+        folder = self.folder(table, experiment)
+        if load_manifest(folder) is None:
+            return 0
+        with locked(folder / LOCK, timeout):
+            manifest = load_manifest(folder)
+            if manifest is None:
+                return 0
+            limit = time.time() - older_than_seconds
+            old = [part for part in manifest.retired if part.at <= limit]
+            if old:
+                kept = tuple(part for part in manifest.retired if part not in old)
+                save_manifest(folder, replace(manifest, retired=kept))
+                remove_strays(folder, load_manifest(folder) or manifest)
+            return len(old)

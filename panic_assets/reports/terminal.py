@@ -1,0 +1,130 @@
+"""What the terminal shows: progress bars, the summary table, the list of models.
+
+Here belongs printing. Numbers come from ``summary`` and the registry, figures from ``figures``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from panic_assets.errors import PanicError
+from panic_assets.reports.summary import NetworkSummary, summarise
+
+if TYPE_CHECKING:
+    from panic_assets.models.registry import Registry
+
+_WIDTH = 110
+
+
+class StageProgress:
+    """One bar for each stage, shown only on a terminal. Call it with (asset, done, total, facts)."""
+
+    def __init__(self, silent: bool = False) -> None:
+        console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=silent or not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> StageProgress:
+        """Start drawing."""
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop drawing; the bars stay."""
+        self._bars.stop()
+
+    def __call__(self, asset: str, done: int, total: int, facts: Mapping[str, str | float]) -> None:
+        """Show how far an asset is."""
+        if asset not in self._tasks:
+            self._tasks[asset] = self._bars.add_task(asset, total=total, facts="")
+        shown = {"per_second": "{}/s", "seconds_left": "{} s left", "embedding_model": "{}"}
+        words = ", ".join(form.format(facts[name]) for name, form in shown.items() if name in facts)
+        self._bars.update(self._tasks[asset], completed=done, total=total, facts=words)
+
+
+def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | None) -> None:
+    """The summary of an experiment, its figures written to files, and where to look.
+
+    ``computed``: what was computed this time, by asset; None if nothing was run.
+
+    Raises:
+        PanicError: the lake holds no outcomes of that experiment.
+    """
+    from panic_assets.lake import Lake
+    from panic_assets.reports.figures import write_figures
+
+    rows = summarise(data / "lake", experiment)
+    if not rows:
+        raise PanicError(f"the lake at {data / 'lake'} holds no finished runs of {experiment!r}; `panic run FILE` first")
+    console = Console(width=None if Console().is_terminal else _WIDTH)
+    if computed is not None:
+        stages = ("invocations", "embeddings", "persistence_diagrams", "clusters")
+        if any(computed.values()):
+            console.print("Computed: " + ", ".join(f"{computed.get(s, 0)} {s.replace('_', ' ')}" for s in stages))
+        else:
+            console.print("Nothing was computed: the lake holds all of it already.")
+    console.print(_table(experiment, rows))
+    figures = write_figures(Lake(data / "lake"), experiment, data / "figures" / experiment)
+    console.print("Where to look", style="bold")
+    for path in figures:
+        console.print(f"  figure    {path}", soft_wrap=True)
+    console.print(f"  catalog   {data / 'catalog.duckdb'}  (DuckDB, read-only views)", soft_wrap=True)
+    console.print("  notebook  notebooks/first_look.ipynb  (.venv/bin/jupyter lab)")
+    console.print("  Dagster   make dev, then open the address it prints")
+
+
+def print_models(registry: Registry) -> None:
+    """All models as a table; a question mark stands behind a value that nobody has checked."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "takes", "gives", "memory GB", "batch", "licence", "verified"):
+        table.add_column(heading, overflow="fold")
+    for entry in registry.values():
+        memory, licence = (
+            f"{value}{' ?' if field in entry.unverified else ''}"
+            for field, value in (("memory_gb", entry.memory_gb), ("licence", entry.licence))
+        )
+        table.add_row(
+            entry.name,
+            " ".join(sorted(entry.takes)),
+            entry.gives or f"vector {entry.dimension}",
+            memory,
+            str(entry.batch),
+            licence,
+            "yes" if entry.verified else "no",
+        )
+    Console(width=None if Console().is_terminal else _WIDTH).print(table)
+
+
+def _table(experiment: str, rows: list[NetworkSummary]) -> Table:
+    table = Table(title=f"Runs of {experiment}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("network", overflow="fold")
+    headings = ("seed", "runs", "fixed points", "longer cycles", "settled", "wanderers", "stopped early")
+    for heading in (*headings, "transient", "longest cycle", "distinct texts"):
+        table.add_column(heading, justify="right", max_width=9)
+    for row in rows:
+        table.add_row(
+            row.network,
+            "none" if row.unseeded else "fixed",
+            *map(str, (row.runs, row.fixed_points, row.longer_cycles, row.settled, row.wanderers, row.stopped_early)),
+            "-" if row.transient is None else f"{row.transient:g}",
+            "-" if row.longest_cycle is None else str(row.longest_cycle),
+            "-" if row.distinct_texts is None else f"{row.distinct_texts:.1f}",
+        )
+    return table

@@ -1,0 +1,31 @@
+"""What every test shares: one torch thread, no network, a data directory of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Two tests at a time on two cores: more threads each only make them wait for one another.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[variable] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@pytest.fixture(autouse=True)
+def _one_torch_thread() -> None:
+    import sys
+
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data directory that ``PANIC_DATA`` names."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("PANIC_DATA", str(folder))
+    return folder
