@@ -81,13 +81,14 @@ def delete(
     from panic_assets.lake import TABLES, Lake
 
     lake = Lake.open()
-    held = [t for t, spec in TABLES.items() if spec.partitioned and experiment in lake.experiments(t)]
+    found = {table: lake.manifest(table, experiment) for table, spec in TABLES.items() if spec.partitioned}
+    held = {table: manifest for table, manifest in found.items() if manifest is not None}
     if not held:
         raise PanicError(f"the lake at {lake.root} holds nothing of an experiment {experiment!r}")
-    rows = {table: sum(part.rows for part in lake.manifest(table, experiment).parts) for table in held}  # type: ignore[union-attr]
-    print("\n".join(f"{table}: {count} rows" for table, count in rows.items()))
+    print("\n".join(f"{table}: {manifest.rows} rows" for table, manifest in held.items()))
     if yes or typer.confirm(f"Delete them from {lake.root}?"):
-        for table in held:
+        # What was made of other tables first: if it ends half-way, what is left can be run on or deleted again.
+        for table in reversed(held):
             lake.delete(table, experiment)
         print("deleted; clusters and catalog follow at their next materialisation")
 
@@ -146,11 +147,12 @@ def _execute(instance: dg.DagsterInstance, experiment: Experiment, progress: obj
     Raises:
         PanicError: a step failed or a check found something; the message is that of the cause.
     """
+    from panic_assets.definitions import build_defs
     from panic_assets.defs.launch import execute
     from panic_assets.defs.progress import listening
 
     with listening(progress):  # type: ignore[arg-type]
-        return execute(instance, experiment.name)
+        return execute(build_defs().resolve_job_def("experiment"), instance, experiment.name)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
         asset_checks=CHECKS,
         jobs=[experiment_job, clusters_job],
         schedules=[recluster],
-        sensors=[
-            experiment_files,
-            dg.AutomationConditionSensorDefinition("automation", target=dg.AssetSelection.all(), use_user_code_server=False),
-        ],
+        sensors=[experiment_files],
         resources={"laboratory": Laboratory(), "models": Models(), **(overrides or {})},
         # One process runs a whole experiment, so that models are loaded once and stay warm from stage to stage.
         executor=dg.in_process_executor,

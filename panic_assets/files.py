@@ -46,7 +46,9 @@ class ExperimentFiles:
                 continue
             if experiment.name in experiments:
                 other = experiments[experiment.name][0]
-                broken[path] = ExperimentError(str(path), [f"name: {experiment.name!r} is taken by {other}; rename one"])
+                broken[path] = ExperimentError(
+                    str(path), [f"name: {experiment.name!r} is taken by {other}; rename one"]
+                )
             else:
                 experiments[experiment.name] = (path, experiment)
         return experiments, broken
@@ -79,15 +81,25 @@ class ExperimentFiles:
         experiment = Experiment.load(path)
         experiments, _ = self.read()
         there = experiments.get(experiment.name)
-        if there and there[0].resolve() == path.resolve():
+        if there and there[1] == experiment:
             return experiment
-        if there and there[1] != experiment and there[0].stem != path.stem:
+        if there and there[0].stem != path.stem:
             raise ExperimentError(
-                str(path), [f"name: {experiment.name!r} is taken by {there[0]}; give this experiment another name"]
+                str(path),
+                [
+                    f"name: {experiment.name!r} is taken by {there[0]}; change that file and run it, "
+                    "or give this experiment another name"
+                ],
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        target = there[0] if there else self.folder / f"{experiment.name}{path.suffix}"
+        # The suffix says how a file is read, so it comes with the text.
+        suffix = path.suffix if path.suffix in SUFFIXES else ".yaml"
+        target = self.folder / f"{there[0].stem if there else experiment.name}{suffix}"
+        if target.exists() and not (there and there[0] == target):
+            raise ExperimentError(str(path), [f"name: {target} is there already and holds something else; rename one"])
         aside = target.with_name(f".{target.name}.{os.getpid()}")
         shutil.copyfile(path, aside)
         aside.replace(target)
+        if there and there[0] != target:
+            there[0].unlink()
         return experiment

@@ -45,7 +45,9 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Clustering:
-    """``labels`` int32 (n,), -1 for outliers, 0 is the largest cluster; ``probabilities`` float32 (n,), the strength of
+    """What came of n points.
+
+    ``labels`` int32 (n,), -1 for outliers, 0 is the largest cluster; ``probabilities`` float32 (n,), the strength of
     membership; ``medoids`` int64 (k,), the index of each cluster's medoid; ``distinct``: number of distinct points.
     """
 

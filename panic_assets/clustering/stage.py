@@ -28,6 +28,7 @@ class ClusteringSummary:
 
     embedding_model: str
     modality: str
+    space: str
     points: int
     distinct_points: int
     clusters: int
@@ -57,6 +58,7 @@ def cluster_lake(lake: Lake, parameters: Parameters | None = None) -> list[Clust
             ClusteringSummary(
                 name,
                 modality,
+                space,
                 row["points"],
                 row["distinct_points"],
                 row["clusters"],
@@ -70,7 +72,7 @@ def cluster_lake(lake: Lake, parameters: Parameters | None = None) -> list[Clust
 
 
 def _pools(lake: Lake) -> Sequence[tuple[str, str, str, pa.Table]]:
-    """(embedding model, modality, space, points) for each space; only the newest space of a model is pooled."""
+    """(embedding model, modality, space, points) for each space: a model of two revisions has two."""
     index = lake.read("embeddings", columns=["embedding_model", "modality", "space"])
     kinds = index.group_by(["embedding_model", "modality", "space"]).aggregate([]).to_pylist()
     pools = []
@@ -170,15 +172,13 @@ def _cluster_rows(
                 "medoid_experiment": place[0],
                 "medoid_run_number": place[1],
                 "medoid_sequence_number": place[2],
-                "medoid_text": texts.get(place),  # type: ignore[arg-type]
+                "medoid_text": texts.get(place),
             }
         )
     return rows
 
 
-def _texts(
-    lake: Lake, fresh: list[tuple[dict[str, Any], pa.Table, Clustering]]
-) -> dict[tuple[str, int, int], str]:
+def _texts(lake: Lake, fresh: list[tuple[dict[str, Any], pa.Table, Clustering]]) -> dict[tuple[str, int, int], str]:
     """Captions of medoids, for the eye."""
     texts: dict[tuple[str, int, int], str] = {}
     columns = ["experiment", "run_number", "sequence_number", "text"]

@@ -24,17 +24,15 @@ _AS_ANY_EXPERIMENT_CHANGES = (
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress()
 )
-_ONE_RUN = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
 
 
 @dg.asset(
     partitions_def=EXPERIMENTS,
     group_name=LOOP,
     kinds={"parquet"},
-    backfill_policy=_ONE_RUN,
     description="What is to be run: every network from every prompt with every seed, each under a number that stays.",
 )
-def runs(context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def runs(context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models) -> dg.MaterializeResult:
     """Tables ``experiments``, ``prompts`` and ``runs``."""
     from panic_assets.loop.planning import register
 
@@ -83,11 +81,10 @@ def runs(context: dg.AssetExecutionContext, laboratory: Laboratory, models: Mode
     partitions_def=EXPERIMENTS,
     group_name=LOOP,
     pool=GPU_POOL,
-    backfill_policy=_ONE_RUN,
 )
 def invocations(
     context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models
-) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+) -> Iterator[dg.MaterializeResult]:
     """Advance all runs to their ends; what the lake holds already is not computed again."""
     from panic_assets.loop.engine import run_experiment
     from panic_assets.loop.planning import register
@@ -123,11 +120,10 @@ def invocations(
     deps=["invocations", "images"],
     kinds={"parquet", "pytorch"},
     pool=GPU_POOL,
-    backfill_policy=_ONE_RUN,
     automation_condition=_AS_NEW_DATA_COMES,
     description="Every output as a vector in each embedding space; the prompt is the point at sequence number -1.",
 )
-def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models) -> dg.MaterializeResult:
     """Table ``embeddings``."""
     from panic_assets.loop.embedding import embed_experiment
     from panic_assets.reports.figures import drift_from_prompt
@@ -139,9 +135,7 @@ def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models
         laboratory.lake, experiment, models.resolve(experiment), models.pool, observer.embeddings
     )
     computed = sum(summary.computed for summary in summaries)
-    numbers = table_metadata(
-        laboratory.lake, "embeddings", experiment.name, time.perf_counter() - started, computed
-    )
+    numbers = table_metadata(laboratory.lake, "embeddings", experiment.name, time.perf_counter() - started, computed)
     per_model = {s.embedding_model: {"rows": s.rows, "computed": s.computed} for s in summaries}
     picture = figure(drift_from_prompt(laboratory.lake, experiment.name), "Distance from the prompt")
     return dg.MaterializeResult(metadata=numbers | plain({"embedding_models": per_model}) | picture)
@@ -152,18 +146,22 @@ def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models
     group_name=TOPOLOGY,
     deps=["embeddings"],
     kinds={"parquet"},
-    backfill_policy=_ONE_RUN,
     automation_condition=_AS_NEW_DATA_COMES,
     description="Vietoris-Rips persistence of each trajectory in homology dimensions 0, 1 and 2.",
 )
-def persistence_diagrams(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def persistence_diagrams(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
     """Tables ``persistence_diagrams`` and ``persistence_features``."""
     from panic_assets.reports.figures import persistence_scatter
     from panic_assets.topology.stage import persist_experiment
 
     started = time.perf_counter()
     observer = Observer(context, "persistence_diagrams")
-    summary = persist_experiment(laboratory.lake, context.partition_key, on_progress=observer.count)
+    summary = persist_experiment(
+        laboratory.lake,
+        context.partition_key,
+        budget_seconds=laboratory.seconds_per_diagram,
+        on_progress=observer.count,
+    )
     numbers = table_metadata(
         laboratory.lake, "persistence_diagrams", context.partition_key, time.perf_counter() - started, summary.computed
     )
@@ -179,7 +177,7 @@ def persistence_diagrams(context: dg.AssetExecutionContext, laboratory: Laborato
     automation_condition=_AS_ANY_EXPERIMENT_CHANGES,
     description="Dense regions of each embedding space over all experiments (HDBSCAN), each with its medoid.",
 )
-def clusters(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def clusters(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
     """Tables ``clusterings``, ``clusters`` and ``cluster_assignments``."""
     from panic_assets.clustering.stage import cluster_lake
     from panic_assets.reports.figures import cluster_sizes
@@ -189,7 +187,7 @@ def clusters(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.Ma
     computed = sum(summary.points for summary in summaries if summary.recomputed)
     numbers = table_metadata(laboratory.lake, "clusters", None, time.perf_counter() - started, computed)
     found = {
-        f"{s.embedding_model}, {s.modality}": {
+        f"{s.space}, {s.modality}": {
             "points": s.points,
             "distinct_points": s.distinct_points,
             "clusters": s.clusters,
@@ -212,7 +210,7 @@ def clusters(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.Ma
     automation_condition=_AS_ANY_EXPERIMENT_CHANGES,
     description="A DuckDB file of views over the lake, for any SQL client.",
 )
-def catalog(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def catalog(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
     """The file ``catalog.duckdb``: built aside and swapped in."""
     from panic_assets.lake import build_catalog
 

@@ -21,7 +21,6 @@ OVER_ALL = dg.AssetSelection.assets("clusters", "catalog")
 experiment_job = dg.define_asset_job(
     "experiment",
     selection=PER_EXPERIMENT | OVER_ALL,
-    partitions_def=EXPERIMENTS,
     description="One experiment from its file to its diagrams, then clusters and catalog.",
 )
 clusters_job = dg.define_asset_job(
@@ -54,9 +53,8 @@ def experiment_files(context: dg.SensorEvaluationContext, laboratory: Laboratory
     known = set(context.instance.get_dynamic_partitions(EXPERIMENTS.name or ""))
     new = [name for name in changed if name not in known]
     return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(run_key=f"{name}:{now[name]}", partition_key=name) for name in changed
-        ],
+        # Without run keys, of which Dagster starts each but once: a file that is changed back is started, too.
+        run_requests=[dg.RunRequest(partition_key=name) for name in changed],
         dynamic_partitions_requests=[EXPERIMENTS.build_add_request(new)] if new else [],
         cursor=json.dumps(now),
     )
@@ -65,4 +63,3 @@ def experiment_files(context: dg.SensorEvaluationContext, laboratory: Laboratory
 def fingerprint(experiment: Experiment) -> str:
     """Changes when the experiment does; a comment in its file does not change it."""
     return content_id(experiment.config).hex()
-

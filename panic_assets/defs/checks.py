@@ -27,7 +27,7 @@ def _check_of(rule: Rule) -> dg.AssetChecksDefinition:
             verdict = judge(connection, rule, context.partition_key if rule.of_experiment else None)
         return dg.AssetCheckResult(
             passed=verdict.holds,
-            description=None if verdict.holds else f"{verdict.count} rows break the rule: {rule.meaning}",
+            description=None if verdict.holds else verdict.sentence,
             metadata={"broken_rows": verdict.count, "examples": dg.MetadataValue.json(verdict.examples)},
         )
 

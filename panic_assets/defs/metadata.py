@@ -13,7 +13,7 @@ import dagster as dg
 
 from panic_assets.lake import TABLES, Lake
 
-LARGEST_FIGURE = 100_000  # bytes; a picture is stored several times over in the event log
+LARGEST_FIGURE = 100_000  # bytes as Base64; a picture is stored several times over in the event log
 
 
 def column_schema(table: str) -> dg.TableSchema:
@@ -40,7 +40,7 @@ def table_metadata(
     """
     manifest = lake.manifest(table, experiment)
     parts = manifest.parts if manifest else ()
-    rows = sum(part.rows for part in parts)
+    rows = manifest.rows if manifest else 0
     row_count = "dagster/row_count" if experiment is None else "dagster/partition_row_count"
     metadata: dict[str, Any] = {
         row_count: dg.MetadataValue.int(rows),
@@ -59,9 +59,9 @@ def table_metadata(
 
 def figure(png: bytes | None, title: str) -> dict[str, Any]:
     """A small PNG as Markdown metadata; nothing if there is none or it is too large for an event log."""
-    if png is None or len(png) > LARGEST_FIGURE:
+    encoded = base64.b64encode(png).decode() if png else ""
+    if not 0 < len(encoded) <= LARGEST_FIGURE:
         return {}
-    encoded = base64.b64encode(png).decode()
     return {"figure": dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")}
 
 

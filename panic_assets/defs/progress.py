@@ -36,16 +36,10 @@ class Observer:
 
     def engine(self, progress: Progress) -> None:
         """Progress of the engine."""
-        left = progress.seconds_left
-        self._tell(
-            progress.done,
-            progress.total,
-            {
-                "network": progress.network,
-                "per_second": round(progress.rate, 2),
-                "seconds_left": round(left, 1) if left is not None else -1.0,
-            },
-        )
+        facts: dict[str, str | float] = {"network": progress.network, "per_second": round(progress.rate, 2)}
+        if progress.seconds_left is not None:
+            facts["seconds_left"] = round(progress.seconds_left, 1)
+        self._tell(progress.done, progress.total, facts)
 
     def embeddings(self, model: str, done: int, total: int) -> None:
         """Progress of an embedding model."""

@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from panic_assets.models.registry import Registry
 
 
-class Laboratory(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The data directory and what is in it. Empty ``data`` means ``$PANIC_DATA``, else ``data`` where Dagster runs."""
+class Laboratory(dg.ConfigurableResource):
+    """The data directory and what is in it. Empty ``data`` means ``$PANIC_DATA``, else ``data`` where Dagster runs.
+
+    ``seconds_per_diagram``: processor time that one attempt at a persistence diagram may take; None for no limit.
+    """
 
     data: str = ""
+    seconds_per_diagram: float | None = 60.0
 
     @property
     def root(self) -> Path:
@@ -48,7 +52,7 @@ class Laboratory(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self.root / "catalog.duckdb"
 
 
-class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
+class Models(dg.ConfigurableResource):
     """The registry and the models that are loaded; they stay loaded as long as the process that runs the steps."""
 
     device: str = "auto"

@@ -1,12 +1,14 @@
 """The integrity rules: what must be true between and within tables, as SQL that finds the rows that break it.
 
-Here belong the rules alone; the asset checks and whoever else examines a lake run them. Each query runs on the views of
-:func:`panic_assets.lake.connect` and selects broken rows, of which ``$experiment`` (where the rule is for one) is asked.
+Here belong the rules alone; the asset checks and whoever else examines a lake run them. Each query runs on the views
+of :func:`panic_assets.lake.connect` and selects the broken rows; ``$experiment`` is the one that is judged, where the
+rule is for one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import duckdb
@@ -36,6 +38,14 @@ class Verdict:
         """Whether no row breaks the rule."""
         return self.count == 0
 
+    @property
+    def sentence(self) -> str:
+        """What is wrong, with the rows."""
+        rows = "; ".join(", ".join(f"{name} {value}" for name, value in row.items()) for row in self.examples)
+        more = f"; and {self.count - len(self.examples)} more" if self.count > len(self.examples) else ""
+        noun, verb = ("row", "breaks") if self.count == 1 else ("rows", "break")
+        return f"{self.count} {noun} of {self.rule.asset} {verb} the rule that {self.rule.meaning}: {rows}{more}"
+
 
 def judge(connection: duckdb.DuckDBPyConnection, rule: Rule, experiment: str | None = None) -> Verdict:
     """Run one rule."""
@@ -43,7 +53,7 @@ def judge(connection: duckdb.DuckDBPyConnection, rule: Rule, experiment: str | N
     count = connection.execute(f"SELECT count(*) FROM ({rule.broken})", parameters).fetchall()[0][0]
     examples: list[dict[str, Any]] = []
     if count:
-        found = connection.execute(f"SELECT * FROM ({rule.broken}) LIMIT 5", parameters)
+        found = connection.execute(f"SELECT * FROM ({rule.broken}) ORDER BY ALL LIMIT 5", parameters)
         names = [column[0] for column in found.description or []]
         examples = [dict(zip(names, map(_plain, row), strict=True)) for row in found.fetchall()]
     return Verdict(rule, count, examples)
@@ -55,7 +65,12 @@ def rules_of(asset: str) -> list[Rule]:
 
 
 def _plain(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else value if isinstance(value, int | float | str) else str(value)
+    """A value that JSON has; infinities and NaN are none and become words."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if value is None or isinstance(value, int | str) or (isinstance(value, float) and isfinite(value)):
+        return value
+    return str(value)
 
 
 RULES = (
@@ -64,15 +79,16 @@ RULES = (
         "runs",
         "each run's prompt number and text are in the table of prompts",
         """SELECT r.run_number, r.prompt FROM runs_only r
-           LEFT JOIN prompts p ON p.experiment = r.experiment AND p.prompt_number = r.prompt_number AND p.prompt = r.prompt
+           LEFT JOIN prompts p
+             ON p.experiment = r.experiment AND p.prompt_number = r.prompt_number AND p.prompt = r.prompt
            WHERE r.experiment = $experiment AND p.prompt IS NULL""",
     ),
     Rule(
         "runs_are_distinct",
         "runs",
         "run numbers and run identities are unique",
-        """SELECT run_id, count(*) AS times FROM runs_only WHERE experiment = $experiment
-           GROUP BY run_id HAVING count(*) > 1""",
+        """SELECT run_number, run_id FROM runs_only WHERE experiment = $experiment
+           QUALIFY count(*) OVER (PARTITION BY run_number) > 1 OR count(*) OVER (PARTITION BY run_id) > 1""",
     ),
     Rule(
         "every_run_has_an_outcome",
@@ -85,14 +101,21 @@ RULES = (
     Rule(
         "outcomes_agree_with_invocations",
         "outcomes",
-        "the length of an outcome is the number of its invocations, and a cycle lies within it",
-        """SELECT o.run_number, o.length, coalesce(i.rows, 0) AS invocations, o.stop_reason FROM outcomes o
+        "an outcome is that of a run, its length is the number of its invocations, and its reason fits them: a cycle "
+        "lies within them, a run that ended by length has its length, one that failed has its error",
+        """SELECT o.run_number, o.length, coalesce(i.rows, 0) AS invocations, o.stop_reason,
+                  o.transient_length, o.cycle_length FROM outcomes o
+           LEFT JOIN runs_only r ON r.experiment = o.experiment AND r.run_number = o.run_number
            LEFT JOIN (SELECT experiment, run_number, count(*) AS rows FROM invocations GROUP BY ALL) i
              ON i.experiment = o.experiment AND i.run_number = o.run_number
            WHERE o.experiment = $experiment AND (
-             o.length != coalesce(i.rows, 0)
+             r.run_number IS NULL
+             OR o.length != coalesce(i.rows, 0)
              OR o.stop_reason NOT IN ('length', 'cycle', 'failed', 'quality')
-             OR (o.stop_reason = 'cycle' AND (o.cycle_length IS NULL OR o.transient_length + o.cycle_length >= o.length))
+             OR (o.stop_reason = 'length' AND o.length < r.max_length)
+             OR (o.stop_reason = 'cycle' AND o.cycle_length IS NULL)
+             OR (o.transient_length IS NULL) != (o.cycle_length IS NULL)
+             OR o.transient_length < 0 OR o.cycle_length < 1 OR o.transient_length + o.cycle_length >= o.length
              OR (o.stop_reason = 'failed' AND o.error IS NULL))""",
     ),
     Rule(
@@ -117,12 +140,10 @@ RULES = (
         "outputs_are_there",
         "invocations",
         "a text has a text and no image, an image has an image and no text, and a model always gives the same medium",
-        """SELECT run_number, sequence_number, type FROM invocations WHERE experiment = $experiment
-             AND NOT ((type = 'text' AND text IS NOT NULL AND image_hash IS NULL)
-                   OR (type = 'image' AND text IS NULL AND image_hash IS NOT NULL))
-           UNION ALL
-           SELECT min(run_number), min(sequence_number), model FROM invocations WHERE experiment = $experiment
-           GROUP BY model HAVING count(DISTINCT type) > 1""",
+        """SELECT run_number, sequence_number, model, type FROM invocations WHERE experiment = $experiment
+           QUALIFY NOT ((type = 'text' AND text IS NOT NULL AND image_hash IS NULL)
+                     OR (type = 'image' AND text IS NULL AND image_hash IS NOT NULL))
+             OR min(type) OVER (PARTITION BY model) != max(type) OVER (PARTITION BY model)""",
     ),
     Rule(
         "every_image_is_stored",
@@ -147,14 +168,24 @@ RULES = (
     Rule(
         "embeddings_are_complete",
         "embeddings",
-        "an embedding model has a vector for every output of the media that it embeds",
-        """WITH kinds AS (SELECT DISTINCT embedding_model, modality FROM embeddings
-                          WHERE experiment = $experiment AND sequence_number >= 0)
-           SELECT k.embedding_model, i.run_number, i.sequence_number FROM invocations i
-           JOIN kinds k ON k.modality = i.type
-           LEFT JOIN embeddings e ON e.experiment = i.experiment AND e.run_number = i.run_number
-             AND e.sequence_number = i.sequence_number AND e.embedding_model = k.embedding_model
-           WHERE i.experiment = $experiment AND e.vector IS NULL""",
+        # Models that the file no longer names keep their vectors and get no new ones. A model with none at all might
+        # embed pictures alone, of which there may be none; where there are some, it must have vectors.
+        "each of the experiment's embedding models has one vector for every output of its media and for every prompt",
+        """WITH listed AS (SELECT unnest(CAST(json(config)->'$.embedding_models' AS VARCHAR[])) AS embedding_model
+                           FROM experiments WHERE experiment = $experiment),
+                kinds AS (SELECT DISTINCT embedding_model, modality FROM embeddings SEMI JOIN listed
+                          USING (embedding_model) WHERE experiment = $experiment),
+                items AS (SELECT run_number, sequence_number, type AS modality FROM invocations
+                          WHERE experiment = $experiment
+                          UNION ALL SELECT run_number, -1, 'text' FROM runs_only WHERE experiment = $experiment),
+                held AS (SELECT embedding_model, run_number, sequence_number, modality, count(*) AS vectors
+                         FROM embeddings WHERE experiment = $experiment GROUP BY ALL)
+           SELECT embedding_model, run_number, sequence_number, coalesce(vectors, 0) AS vectors
+           FROM (SELECT * FROM items JOIN kinds USING (modality))
+           LEFT JOIN held USING (embedding_model, run_number, sequence_number, modality)
+           WHERE coalesce(vectors, 0) != 1
+           UNION ALL SELECT embedding_model, NULL, NULL, 0 FROM listed ANTI JOIN kinds USING (embedding_model)
+           WHERE EXISTS (FROM items WHERE modality = 'image')""",
     ),
     Rule(
         "vectors_are_sound",
@@ -169,16 +200,31 @@ RULES = (
     Rule(
         "every_trajectory_has_its_diagrams",
         "persistence_diagrams",
-        "each trajectory has one diagram in each homology dimension, none twice, unless it is marked",
-        """WITH t AS (SELECT DISTINCT run_number, embedding_model, modality FROM embeddings
-                      WHERE experiment = $experiment AND sequence_number >= 0),
-                d AS (SELECT run_number, embedding_model, modality, count(*) AS rows,
-                             count(DISTINCT homology_dimension) AS dimensions, any_value(status) AS status
+        "each trajectory has one diagram of all its points in each homology dimension, none twice, unless it is marked",
+        """WITH t AS (SELECT run_number, embedding_model, modality, count(*) AS points FROM embeddings
+                      WHERE experiment = $experiment AND sequence_number >= 0 GROUP BY ALL),
+                d AS (SELECT run_number, embedding_model, modality, count(*) AS rows, min(points) AS least,
+                             max(points) AS most, count(DISTINCT homology_dimension) AS dimensions,
+                             any_value(status) AS status
                       FROM persistence_diagrams WHERE experiment = $experiment GROUP BY ALL)
-           SELECT run_number, embedding_model, modality, d.rows FROM t FULL JOIN d
-             USING (run_number, embedding_model, modality)
-           WHERE d.rows IS NULL OR d.rows != d.dimensions
+           SELECT run_number, embedding_model, modality, t.points, d.rows, d.most AS points_of_diagrams
+           FROM t FULL JOIN d USING (run_number, embedding_model, modality)
+           WHERE t.points IS NULL OR d.rows IS NULL OR d.rows != d.dimensions
+             OR d.least != t.points OR d.most != t.points
              OR (d.dimensions != 3 AND d.status NOT IN ('incomplete', 'too_few_points'))""",
+    ),
+    Rule(
+        "features_agree_with_diagrams",
+        "persistence_diagrams",
+        "each diagram has one row of features, which counts its bars",
+        """WITH f AS (SELECT run_number, embedding_model, modality, homology_dimension, count(*) AS rows,
+                             min(bars) AS least, max(bars) AS most
+                      FROM persistence_features WHERE experiment = $experiment GROUP BY ALL),
+                d AS (SELECT run_number, embedding_model, modality, homology_dimension, len(births) AS bars
+                      FROM persistence_diagrams WHERE experiment = $experiment)
+           SELECT run_number, embedding_model, modality, homology_dimension, d.bars, f.most AS bars_of_features
+           FROM d FULL JOIN f USING (run_number, embedding_model, modality, homology_dimension)
+           WHERE d.bars IS NULL OR f.rows IS NULL OR f.rows != 1 OR f.most != d.bars""",
     ),
     Rule(
         "one_component_lives_for_ever",
@@ -187,16 +233,15 @@ RULES = (
         """SELECT run_number, embedding_model, homology_dimension, status FROM persistence_diagrams
            WHERE experiment = $experiment AND status IN ('complete', 'thresholded') AND (
              (homology_dimension = 0 AND threshold IS NULL AND len(list_filter(deaths, lambda d: isinf(d))) != 1)
-             OR (homology_dimension > 0 AND threshold IS NULL AND len(list_filter(deaths, lambda d: isinf(d))) > 0)
-             OR len(births) != len(deaths))""",
+             OR (homology_dimension > 0 AND threshold IS NULL AND len(list_filter(deaths, lambda d: isinf(d))) > 0))""",
     ),
     Rule(
         "bars_die_after_their_birth",
         "persistence_diagrams",
-        "every bar has a positive length",
+        "every bar has a birth, a death, and a positive length",
         """SELECT run_number, embedding_model, homology_dimension FROM persistence_diagrams
-           WHERE experiment = $experiment AND list_bool_or(
-             list_transform(list_zip(births, deaths), lambda b: NOT (b[2] > b[1])))""",
+           WHERE experiment = $experiment AND (len(births) != len(deaths) OR list_bool_or(
+             list_transform(list_zip(births, deaths), lambda b: coalesce(NOT (b[2] > b[1]) OR isnan(b[2]), true))))""",
     ),
     Rule(
         "assignments_have_their_cluster",
@@ -205,7 +250,9 @@ RULES = (
         """SELECT a.embedding_model, a.experiment, a.run_number, a.sequence_number, a.cluster FROM cluster_assignments a
            LEFT JOIN clusters c ON c.clustering_id = a.clustering_id AND c.cluster = a.cluster
            LEFT JOIN clusterings g ON g.clustering_id = a.clustering_id
-           WHERE g.clustering_id IS NULL OR (a.cluster != -1 AND c.cluster IS NULL)""",
+           LEFT JOIN embeddings e ON e.experiment = a.experiment AND e.run_number = a.run_number
+             AND e.sequence_number = a.sequence_number AND e.embedding_model = a.embedding_model AND e.space = g.space
+           WHERE g.clustering_id IS NULL OR e.space IS NULL OR (a.cluster != -1 AND c.cluster IS NULL)""",
         of_experiment=False,
     ),
     Rule(

@@ -15,7 +15,7 @@ class ModelError(PanicError):
     """Anything wrong with a model; the classes below say what."""
 
 
-class UnknownModel(ModelError, KeyError):  # noqa: N818 - a word of the house, met by its readers
+class UnknownModel(ModelError, KeyError):
     """A name that no registry entry has; the text names the nearest ones."""
 
     def __str__(self) -> str:

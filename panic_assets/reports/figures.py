@@ -117,7 +117,13 @@ def persistence_scatter(lake: Lake, experiment: str) -> bytes | None:
             finite = np.isfinite(deaths)
             reach = max(reach, deaths[finite].max(initial=0.0))
             panel.scatter(
-                births[finite], deaths[finite], s=5, color=COLOURS[dimension], alpha=0.4, linewidths=0, label=f"H{dimension}"
+                births[finite],
+                deaths[finite],
+                s=5,
+                color=COLOURS[dimension],
+                alpha=0.4,
+                linewidths=0,
+                label=f"H{dimension}",
             )
         panel.plot([0, reach], [0, reach], color=FAINT, linewidth=0.8)
         panel.set(title=f"{kind[0]}, {kind[1]}", xlabel="birth", ylabel="death")
@@ -128,16 +134,18 @@ def persistence_scatter(lake: Lake, experiment: str) -> bytes | None:
 def cluster_sizes(lake: Lake, count: int = 10) -> bytes | None:
     """The largest clusters of each embedding model by their medoids."""
     rows = lake.read("clusters").to_pylist()
-    kinds = sorted({(row["embedding_model"], row["modality"]) for row in rows})
+    kinds = sorted({(row["embedding_model"], row["modality"], row["clustering_id"]) for row in rows})
     if not kinds:
         return None
     figure, panels = new_figure(1, len(kinds), width=6.4, height=0.4 + 0.2 * count)
     for panel, kind in zip(panels, kinds, strict=True):
-        chosen = [row for row in rows if (row["embedding_model"], row["modality"]) == kind]
+        chosen = [row for row in rows if row["clustering_id"] == kind[2]]
         chosen = sorted(chosen, key=lambda row: row["cluster"])[:count][::-1]
         panel.barh(range(len(chosen)), [row["share"] for row in chosen], color=COLOURS[0], height=0.7)
         names = [row["medoid_text"] or f"run {row['medoid_run_number']}" for row in chosen]
-        panel.set_yticks(range(len(chosen)), [name[:60] for name in names], fontsize=6, color=INK)
+        # A caption may hold dollar signs and line breaks, which matplotlib would take for formulas and for lines.
+        labels = [" ".join(name.split())[:60] for name in names]
+        panel.set_yticks(range(len(chosen)), labels, fontsize=6, color=INK, parse_math=False)
         panel.set(title=f"{kind[0]}, {kind[1]}", xlabel="share of the outputs")
     return png(figure)
 

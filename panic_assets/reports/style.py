@@ -24,9 +24,6 @@ def new_figure(columns: int = 1, rows: int = 1, width: float = 3.4, height: floa
         panel.spines[["top", "right"]].set_visible(False)
         panel.spines[["left", "bottom"]].set_color(FAINT)
         panel.tick_params(colors=INK, labelsize=7, length=2)
-        panel.xaxis.label.set_size(8)
-        panel.yaxis.label.set_size(8)
-        panel.title.set_size(8)
     return figure, panels
 
 
@@ -34,6 +31,10 @@ def png(figure: Figure, dots_per_inch: int = 110) -> bytes:
     """The figure as PNG with few colours, which keeps it small."""
     from PIL import Image
 
+    for panel in figure.axes:
+        panel.title.set_size(9)
+        panel.xaxis.label.set_size(8)
+        panel.yaxis.label.set_size(8)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=dots_per_inch)
     small = io.BytesIO()

@@ -20,7 +20,13 @@ from panic_assets.reports.summary import NetworkSummary, summarise
 if TYPE_CHECKING:
     from panic_assets.models.registry import Registry
 
-_WIDTH = 110
+_STAGES = {
+    "invocations": "invocations",
+    "embeddings": "vectors",
+    "persistence_diagrams": "trajectories' diagrams",
+    "clusters": "points clustered",
+}
+_WIDTH = 130  # of what is not a terminal, such as a log
 
 
 class StageProgress:
@@ -72,20 +78,21 @@ def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | Non
 
     rows = summarise(data / "lake", experiment)
     if not rows:
-        raise PanicError(f"the lake at {data / 'lake'} holds no finished runs of {experiment!r}; `panic run FILE` first")
+        raise PanicError(
+            f"the lake at {data / 'lake'} holds no finished runs of {experiment!r}; `panic run FILE` first"
+        )
     console = Console(width=None if Console().is_terminal else _WIDTH)
     if computed is not None:
-        stages = ("invocations", "embeddings", "persistence_diagrams", "clusters")
         if any(computed.values()):
-            console.print("Computed: " + ", ".join(f"{computed.get(s, 0)} {s.replace('_', ' ')}" for s in stages))
+            console.print("Computed: " + ", ".join(f"{computed.get(s, 0)} {what}" for s, what in _STAGES.items()))
         else:
             console.print("Nothing was computed: the lake holds all of it already.")
     console.print(_table(experiment, rows))
     figures = write_figures(Lake(data / "lake"), experiment, data / "figures" / experiment)
     console.print("Where to look", style="bold")
     for path in figures:
-        console.print(f"  figure    {path}", soft_wrap=True)
-    console.print(f"  catalog   {data / 'catalog.duckdb'}  (DuckDB, read-only views)", soft_wrap=True)
+        console.print(f"  figure    {path}", soft_wrap=True, markup=False)
+    console.print(f"  catalog   {data / 'catalog.duckdb'}  (DuckDB, read-only views)", soft_wrap=True, markup=False)
     console.print("  notebook  notebooks/first_look.ipynb  (.venv/bin/jupyter lab)")
     console.print("  Dagster   make dev, then open the address it prints")
 
@@ -115,9 +122,10 @@ def print_models(registry: Registry) -> None:
 def _table(experiment: str, rows: list[NetworkSummary]) -> Table:
     table = Table(title=f"Runs of {experiment}", title_justify="left", box=None, pad_edge=False)
     table.add_column("network", overflow="fold")
-    headings = ("seed", "runs", "fixed points", "longer cycles", "settled", "wanderers", "stopped early")
-    for heading in (*headings, "transient", "longest cycle", "distinct texts"):
-        table.add_column(heading, justify="right", max_width=9)
+    for heading in ("seed", "runs", "fixed\npoints", "longer\ncycles", "settled", "wander", "ended\nearly"):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=max(map(len, heading.split("\n"))))
+    for heading in ("median\ntransient", "longest\ncycle", "distinct\ntexts"):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=max(map(len, heading.split("\n"))))
     for row in rows:
         table.add_row(
             row.network,

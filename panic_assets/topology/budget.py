@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from panic_assets.errors import PanicError
 from panic_assets.topology import rips
+from panic_assets.topology.contraction import enclosing_radius
 
 Status = Literal["complete", "thresholded", "incomplete", "too_few_points"]
 Bars = list[NDArray[np.float64]]
@@ -103,7 +104,7 @@ def _attempts(matrix: NDArray[np.float64], max_dimension: int, threshold: float)
 
 def _censoring(matrix: NDArray[np.float64], threshold: float) -> float | None:
     """Return the threshold if it hides anything: at the enclosing radius and above, it does not."""
-    return threshold if threshold < rips.enclosing_radius(matrix) else None
+    return threshold if threshold < enclosing_radius(matrix) else None
 
 
 class Children:

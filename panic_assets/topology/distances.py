@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from panic_assets.errors import PanicError
 
-# Below this share of |x|^2 + |y|^2, the squared distance loses more than 20 of its 53 bits to cancellation.
+# Below this share of |x|^2 + |y|^2, the squared distance loses more than 20 of its 53 bits to cancellation. The largest
+# norm stands for all: it errs towards refining more pairs, and needs no second matrix.
 _NEAR = 2.0**-20
 _CHUNK_BYTES = 1 << 22
 _NAMED_ROWS = 5
@@ -85,7 +86,7 @@ def distances_of_distinct(points: NDArray[np.float64]) -> NDArray[np.float64]:
     matrix *= -2.0
     matrix += norms[:, None]
     matrix += norms
-    near = matrix <= _NEAR * (norms[:, None] + norms)
+    near = matrix <= _NEAR * 2 * norms.max()
     np.sqrt(np.maximum(matrix, 0.0, out=matrix), out=matrix)
     # Products of a matrix with its own transpose come out symmetric from most BLAS libraries, but not by promise.
     np.maximum(matrix, matrix.T, out=matrix)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -92,10 +93,11 @@ def trajectories(lake: Lake, experiment: str) -> Iterator[Trajectory]:
         run, place = rows.column("run_number").to_numpy(), rows.column("sequence_number").to_numpy()
         modality = np.array(rows.column("modality").to_pylist())
         space = rows.column("space")[0].as_py()
-        for number in np.unique(run):
-            for medium in np.unique(modality[(run == number) & (place >= 0)]):
-                chosen = (run == number) & (place >= 0) & (modality == medium)
-                yield Trajectory(int(number), model, str(medium), space, vectors[chosen])
+        numbers, starts = np.unique(run, return_index=True)  # rows of a run lie together, in order
+        for number, rows_of_run in zip(numbers, np.split(np.arange(len(run)), starts[1:]), strict=True):
+            outputs = rows_of_run[place[rows_of_run] >= 0]
+            for medium in np.unique(modality[outputs]):
+                yield Trajectory(int(number), model, str(medium), space, vectors[outputs[modality[outputs] == medium]])
 
 
 def _matrix(rows: pa.Table) -> np.ndarray:
@@ -108,7 +110,10 @@ def _name(trajectory: Trajectory) -> str:
 
 
 def _signature(trajectory: Trajectory) -> str:
-    return f"{len(trajectory.points)} points in {trajectory.space}"
+    """Equal exactly for equal points in one space."""
+    digest = blake2b(trajectory.space.encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(trajectory.points).data)
+    return f"{len(trajectory.points)} {digest.hexdigest()}"
 
 
 def _place(trajectory: Trajectory) -> dict[str, Any]:

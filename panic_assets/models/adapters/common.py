@@ -94,7 +94,8 @@ def in_fixed_batches(items: Sequence[Item], size: int, compute: Callable[[Sequen
     """Rows of ``compute`` for all items, which it always gets ``size`` at a time; the tail is padded.
 
     The size of a batch changes the bits of a result, its companions do not. So a vector depends on its item alone,
-    however a caller cuts up the work.
+    however a caller cuts up the work. The place in a batch can change the last bit where a layer's width is no multiple
+    of the processor's vector width; the widths of real models are.
     """
     rows = []
     for start in range(0, len(items), size):

@@ -63,7 +63,7 @@ class Encoder(LoadedModel):
 
 
 def _vectors(output: Any) -> np.ndarray:
-    """transformers 5 gives an output object where earlier versions gave the features alone."""
+    """An output object in transformers 5, where earlier versions gave the features alone."""
     return weights.to_float32(output if isinstance(output, torch.Tensor) else output.pooler_output)
 
 

@@ -88,9 +88,10 @@ def load(entry: ModelEntry, device: Device) -> LoadedModel:
     with weights.loading(entry):
         dtype = weights.choose_dtype(entry, place)
         # The library keeps lost weights to itself, so the names are compared once more, without reading the numbers.
-        weights.load_whole(
-            entry, AutoModel, _first_module(folder), dtype=dtype, trust_remote_code=False, device_map="meta"
-        )
+        # It pools the hidden states itself; many files lack the transformer's own pooler.
+        transformer = _first_module(folder)
+        check: dict[str, Any] = {"dtype": dtype, "device_map": "meta", "trust_remote_code": False}
+        weights.load_whole(entry, AutoModel, transformer, unused="pooler.", **check)
         model = SentenceTransformer(
             str(folder),
             device=str(place),

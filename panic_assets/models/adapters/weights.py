@@ -161,7 +161,9 @@ def loading(entry: ModelEntry) -> Iterator[None]:
         raise problem(entry, f"{type(error).__name__}: {_short(error)}", remedy) from error
 
 
-def load_whole(entry: ModelEntry, kind: Any, folder: Path, part: str = "the model", **arguments: Any) -> Any:
+def load_whole(
+    entry: ModelEntry, kind: Any, folder: Path, part: str = "the model", unused: str | None = None, **arguments: Any
+) -> Any:
     """``kind.from_pretrained`` on a local folder, from safetensors only, and nothing missing.
 
     Args:
@@ -169,6 +171,7 @@ def load_whole(entry: ModelEntry, kind: Any, folder: Path, part: str = "the mode
         kind: a model class, or auto class, of transformers or diffusers.
         folder: what to load.
         part: how errors name the model.
+        unused: beginning of the names of parameters that are never used, and may be missing.
         arguments: passed on. With ``device_map="meta"`` the files are checked without reading the numbers.
 
     Raises:
@@ -181,6 +184,8 @@ def load_whole(entry: ModelEntry, kind: Any, folder: Path, part: str = "the mode
     missing |= {str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"]}
     if arguments.get("device_map") != "meta":
         missing |= {name for name, parameter in model.named_parameters() if parameter.is_meta}
+    if unused is not None:
+        missing = {name for name in missing if not name.startswith(unused)}
     if missing:
         some = ", ".join(sorted(missing)[:3]) + (" ..." if len(missing) > 3 else "")
         remedy = "The files are incomplete or of another model: fetch them again, or correct source and revision."

@@ -23,7 +23,7 @@ from panic_assets.models.bundled.captioner import captions
 from panic_assets.models.bundled.corpus import Corpus
 
 # The two ways in which the registry calls the pipeline.
-VARIANTS = {"TinyScenes": (12, 3.0), "TinyScenesFast": (4, 1.5)}
+VARIANTS = {"TinyScenes": (8, 1.5), "TinyScenesFast": (4, 1.0)}
 _BATCH = 8
 
 
@@ -81,7 +81,7 @@ def paint(
 @torch.no_grad()
 def evaluate(folder: Path, held: Corpus, count: int = 512) -> dict[str, Any]:
     """Measure the models under ``folder`` on the first ``count`` held-out scenes (the captioner on all)."""
-    pipeline = StableDiffusionPipeline.from_pretrained(folder / "tiny-scenes", torch_dtype=torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder / "tiny-scenes", dtype=torch.float32)
     captioner = BlipForConditionalGeneration.from_pretrained(folder / "tiny-captioner", dtype=torch.float32).eval()
     clip = CLIPModel.from_pretrained(folder / "tiny-clip", dtype=torch.float32).eval()
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tiny-clip")

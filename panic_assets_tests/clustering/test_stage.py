@@ -1,0 +1,189 @@
+"""The clustering of a lake: what is pooled, when it is made anew, what is written."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from panic_assets.clustering.density import Parameters
+from panic_assets.clustering.stage import ClusteringSummary, cluster_lake
+from panic_assets.lake import Lake, connect
+from panic_assets.lake.rules import judge, rules_of
+
+TABLES = ("clusterings", "clusters", "cluster_assignments")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def vectors(count: int, seed: int) -> np.ndarray:
+    """Two blobs by turns, float32 (count, 8)."""
+    noise = 0.05 * np.random.default_rng(seed).standard_normal((count, 8))
+    return (np.eye(8)[np.arange(count) % 2] + noise).astype(np.float32)
+
+
+def put(lake: Lake, experiment: str, count: int = 24, seed: int = 0, **values: Any) -> None:
+    """Embeddings of one run of texts, after its prompt, and the texts."""
+    row = {"experiment": experiment, "run_number": 0, "embedding_model": "M", "space": "M@1/8/normalised"}
+    row |= {"modality": "text"} | values
+    points = [
+        row | {"sequence_number": place, "vector": vector}
+        for place, vector in enumerate(vectors(count, seed), start=-1)
+    ]
+    with lake.writer("embeddings", experiment) as writer:
+        writer.append(points)
+        writer.commit()
+    if row["modality"] == "text" and not lake.read("invocations", experiment).num_rows:
+        with lake.writer("invocations", experiment) as writer:
+            writer.append([_invocation(experiment, place) for place in range(count - 1)])
+            writer.commit()
+
+
+def _invocation(experiment: str, place: int) -> dict[str, Any]:
+    return {
+        "experiment": experiment,
+        "run_number": 0,
+        "sequence_number": place,
+        "invocation_id": bytes(16),
+        "model": "T",
+        "type": "text",
+        "seed": 1,
+        "batch_size": 1,
+        "text": f"{experiment} says {place}",
+        "flags": [],
+        "shared": False,
+        "model_seconds": 0.0,
+        "retries": 0,
+        "started_at": NOW,
+        "completed_at": NOW,
+    }
+
+
+def broken(lake: Lake) -> list[str]:
+    with connect(lake.root) as connection:
+        return [rule.name for rule in rules_of("clusters") if not judge(connection, rule).holds]
+
+
+def ids(lake: Lake) -> set[bytes]:
+    return set(lake.read("clusterings").column("clustering_id").to_pylist())
+
+
+def test_an_empty_lake_has_nothing_to_cluster(lake: Lake) -> None:
+    assert cluster_lake(lake) == []
+    assert ids(lake) == set()
+
+
+def test_tables_tell_of_one_clustering(lake: Lake) -> None:
+    put(lake, "first")
+    put(lake, "second", seed=1)
+    assert cluster_lake(lake) == [ClusteringSummary("M", "text", "M@1/8/normalised", 46, 46, 2, 0.0, recomputed=True)]
+    (clustering,) = lake.read("clusterings").to_pylist()
+    assert (clustering["points"], clustering["clusters"], clustering["space"]) == (46, 2, "M@1/8/normalised")
+    assert json.loads(clustering["parameters"])["min_cluster_size"] == 5
+    clusters = lake.read("clusters").to_pylist()
+    assert [row["cluster"] for row in clusters] == [0, 1]
+    assert [row["share"] for row in clusters] == [row["size"] / 46 for row in clusters]
+    for row in clusters:
+        assert row["medoid_text"] == f"{row['medoid_experiment']} says {row['medoid_sequence_number']}"
+    assignments = lake.read("cluster_assignments").to_pylist()
+    places = {(row["experiment"], row["run_number"], row["sequence_number"]) for row in assignments}
+    # Prompts, at -1, are not pooled.
+    assert places == {(name, 0, place) for name in ("first", "second") for place in range(23)}
+    by_parity = {(row["sequence_number"] % 2, row["cluster"]) for row in assignments}
+    assert len(by_parity) == 2
+    assert broken(lake) == []
+
+
+def test_nothing_is_computed_or_written_again(lake: Lake) -> None:
+    put(lake, "first")
+    cluster_lake(lake)
+    generations = [lake.generation(table) for table in TABLES]
+    (summary,) = cluster_lake(lake)
+    assert not summary.recomputed
+    assert (summary.points, summary.clusters) == (23, 2)
+    assert [lake.generation(table) for table in TABLES] == generations
+
+
+def test_new_points_make_a_new_clustering_and_the_old_one_goes(lake: Lake) -> None:
+    put(lake, "first")
+    cluster_lake(lake)
+    before = ids(lake)
+    put(lake, "second", seed=1)
+    assert [s.recomputed for s in cluster_lake(lake)] == [True]
+    assert len(ids(lake)) == 1
+    assert not ids(lake) & before
+    for table in TABLES:
+        assert set(lake.read(table).column("clustering_id").to_pylist()) == ids(lake)
+    assert broken(lake) == []
+
+
+def test_the_identity_is_that_of_points_and_parameters(lake: Lake, tmp_path) -> None:
+    other = Lake(tmp_path / "other")
+    for place in (lake, other):
+        put(place, "first")
+        cluster_lake(place)
+    assert ids(lake) == ids(other)
+    assert [s.recomputed for s in cluster_lake(lake, Parameters(floor=6))] == [True]
+    assert not ids(lake) & ids(other)
+
+
+def test_models_spaces_and_modalities_are_apart(lake: Lake) -> None:
+    put(lake, "first")
+    put(lake, "first", run_number=1, modality="image", seed=1)
+    put(lake, "first", embedding_model="N", space="N@1/8/normalised", seed=2)
+    put(lake, "second", space="M@2/8/normalised", seed=3)
+    summaries = cluster_lake(lake)
+    assert [(s.embedding_model, s.modality, s.space, s.points) for s in summaries] == [
+        ("M", "image", "M@1/8/normalised", 23),
+        ("M", "text", "M@1/8/normalised", 23),
+        ("M", "text", "M@2/8/normalised", 23),
+        ("N", "text", "N@1/8/normalised", 23),
+    ]
+    assert len(ids(lake)) == 4
+    medoids = {(row["modality"], row["medoid_text"] is None) for row in lake.read("clusters").to_pylist()}
+    assert medoids == {("image", True), ("text", False)}
+    assert broken(lake) == []
+
+
+def test_only_what_changed_is_computed(lake: Lake) -> None:
+    put(lake, "first")
+    put(lake, "first", embedding_model="N", space="N@1/8/normalised", seed=2)
+    cluster_lake(lake)
+    before = ids(lake)
+    put(lake, "second", embedding_model="N", space="N@1/8/normalised", seed=4)
+    assert {s.embedding_model: s.recomputed for s in cluster_lake(lake)} == {"M": False, "N": True}
+    assert len(ids(lake) & before) == 1
+    assert broken(lake) == []
+
+
+def test_what_is_no_longer_in_the_lake_goes(lake: Lake) -> None:
+    put(lake, "first")
+    cluster_lake(lake)
+    lake.delete("embeddings", "first")
+    assert cluster_lake(lake) == []
+    assert [lake.read(table).num_rows for table in TABLES] == [0, 0, 0]
+
+
+def test_a_death_between_two_tables_is_made_good(lake: Lake) -> None:
+    put(lake, "first")
+    cluster_lake(lake)
+    # As if it had ended after the assignments of a new clustering, before its clusters and its entry in the list.
+    put(lake, "second", seed=1)
+    cluster_lake(lake)
+    with lake.writer("clusterings") as writer:
+        writer.replace([], {})
+        writer.commit()
+    with lake.writer("clusters") as writer:
+        writer.replace([], {})
+        writer.commit()
+    assert set(broken(lake)) == {"assignments_have_their_cluster"}
+    assert [s.recomputed for s in cluster_lake(lake)] == [True]
+    assert lake.read("cluster_assignments").num_rows == 46
+    assert broken(lake) == []

@@ -1,0 +1,188 @@
+"""The definitions as a code server loads them, what they import, and the configuration files around them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from panic_assets import definitions
+from panic_assets.defs.assets import GPU_POOL
+from panic_assets.lake.rules import RULES
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "diffusers", "transformers", "sentence_transformers", "open_clip", "matplotlib", "sklearn", "scipy")
+
+# Asset: group, what it depends on, whether it has a partition for each experiment, kinds, checks.
+GRAPH: dict[str, tuple[str, set[str], bool, set[str], set[str]]] = {
+    "runs": ("loop", set(), True, {"parquet"}, {"every_run_has_its_prompt", "runs_are_distinct"}),
+    "invocations": (
+        "loop",
+        {"runs"},
+        True,
+        {"parquet", "pytorch"},
+        {"sequences_are_contiguous", "models_follow_the_ring", "outputs_are_there"},
+    ),
+    "images": ("loop", {"runs"}, True, {"parquet"}, {"every_image_is_stored"}),
+    "outcomes": (
+        "loop",
+        {"runs"},
+        True,
+        {"parquet"},
+        {"every_run_has_an_outcome", "outcomes_agree_with_invocations"},
+    ),
+    "embeddings": (
+        "loop",
+        {"invocations", "images"},
+        True,
+        {"parquet", "pytorch"},
+        {"embeddings_have_their_invocation", "embeddings_are_complete", "vectors_are_sound"},
+    ),
+    "persistence_diagrams": (
+        "topology",
+        {"embeddings"},
+        True,
+        {"parquet"},
+        {
+            "every_trajectory_has_its_diagrams",
+            "features_agree_with_diagrams",
+            "one_component_lives_for_ever",
+            "bars_die_after_their_birth",
+        },
+    ),
+    "clusters": (
+        "clustering",
+        {"embeddings"},
+        False,
+        {"parquet"},
+        {"assignments_have_their_cluster", "medoids_are_members", "cluster_sizes_add_up"},
+    ),
+    "catalog": (
+        "catalog",
+        {"runs", "invocations", "images", "outcomes", "embeddings", "persistence_diagrams", "clusters"},
+        False,
+        {"duckdb"},
+        set(),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def built() -> dg.Definitions:
+    return definitions.build_defs()
+
+
+def test_definitions_can_be_loaded(built: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(built)
+
+
+def test_the_module_gives_one_set_of_definitions_to_the_code_server() -> None:
+    """As a code server does it: find the loadable target in the module, and make a repository of it."""
+    from dagster._core.code_pointer import ModuleCodePointer
+    from dagster._core.definitions.reconstruct import repository_def_from_pointer
+
+    pointer = ModuleCodePointer("panic_assets.definitions", "defs")
+    repository = repository_def_from_pointer(pointer, None)
+    assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == set(GRAPH)
+    assert {"experiment", "clusters_and_catalog"} <= {job.name for job in repository.get_all_jobs()}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"recluster"}
+    assert "experiment_files" in {sensor.name for sensor in repository.sensor_defs}
+
+
+def test_the_graph(built: dg.Definitions) -> None:
+    graph = built.resolve_asset_graph()
+    found: dict[str, Any] = {}
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        found[key.to_user_string()] = (
+            node.group_name,
+            {parent.to_user_string() for parent in node.parent_keys},
+            node.partitions_def is not None,
+            set(node.kinds),
+            {check.name for check in node.check_keys},
+        )
+        assert node.description
+        if node.partitions_def is not None:
+            assert node.partitions_def == dg.DynamicPartitionsDefinition(name="experiment")
+    assert found == GRAPH
+
+
+def test_every_rule_is_a_check_that_blocks(built: dg.Definitions) -> None:
+    specs = [spec for checks in built.asset_checks or [] for spec in checks.check_specs]
+    assert sorted(spec.name for spec in specs) == sorted(rule.name for rule in RULES)
+    assert all(spec.blocking and spec.description for spec in specs)
+
+
+def test_assets_that_use_models_share_a_pool(built: dg.Definitions) -> None:
+    graph = built.resolve_asset_graph()
+    pooled = {key.to_user_string() for key in graph.get_all_asset_keys() if GPU_POOL in (graph.get(key).pools or set())}
+    assert pooled == {"invocations", "images", "outcomes", "embeddings"}
+
+
+def test_resources_can_be_replaced() -> None:
+    from panic_assets.defs.resources import Laboratory
+
+    other = Laboratory(data="elsewhere")
+    assert (definitions.build_defs({"laboratory": other}).resources or {})["laboratory"] is other
+
+
+def test_loading_definitions_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, panic_assets.definitions as d; d.defs();"
+        f"print([name for name in {(*HEAVY, 'gudhi', 'hdbscan', 'numba')!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_dagster_yaml_loads_and_keeps_state_out_of_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(ROOT))
+    monkeypatch.setenv("PANIC_DAGSTER_STATE", str(tmp_path / "state"))
+    before = sorted(path.name for path in ROOT.iterdir())
+
+    @dg.asset(pool=GPU_POOL)
+    def anything() -> None:
+        """Writes to the event log and to the compute log."""
+        print("a line for the compute log")
+
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions("experiment", ["small"])
+        assert dg.materialize([anything], instance=instance).success
+        assert instance.root_directory == str(tmp_path / "state")
+        # One step that uses models at a time, in whatever process.
+        assert instance.get_concurrency_config().pool_config.default_pool_limit == 1
+        info = instance.event_log_storage.get_concurrency_info(GPU_POOL)
+        assert (info.slot_count, info.claimed_slots) == (1, [])
+        assert not instance.telemetry_enabled
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_dynamic_partitions("experiment") == ["small"]
+    assert (tmp_path / "state" / "history").is_dir()
+    assert sorted(path.name for path in ROOT.iterdir()) == before
+
+
+def test_workspace_and_project_name_the_same_location() -> None:
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    (entry,) = workspace["load_from"]
+    assert entry["python_module"] == {
+        "module_name": f"{project['root_module']}.definitions",
+        "location_name": project["code_location_name"],
+    }
+    assert definitions.__name__ == entry["python_module"]["module_name"]
+
+
+def test_dagster_is_pinned_exactly() -> None:
+    """dagster.yaml names private classes of it, and partitioned checks are a preview."""
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert f"dagster=={dg.__version__}" in wanted
+    assert f"dagster-webserver=={dg.__version__}" in wanted
+    assert os.path.exists(ROOT / "dagster.yaml")
