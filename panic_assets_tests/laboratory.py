@@ -33,9 +33,9 @@ def content(**values: Any) -> dict[str, Any]:
     return given | {"models": {name: settings for name, settings in given["models"].items() if name in used}}
 
 
-def write(data: Path, name: str, **values: Any) -> Path:
+def write(data: Path, stem: str, /, **values: Any) -> Path:
     """The experiment's file in a data directory."""
-    path = data / "experiments" / f"{name}.yaml"
+    path = data / "experiments" / f"{stem}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(content(**values), sort_keys=False))
     return path
@@ -49,7 +49,7 @@ def materialise(
     data: Path,
     instance: dg.DagsterInstance,
     experiment: str,
-    selection: Sequence[str] | dg.AssetSelection | None = None,
+    selection: Sequence[str] | None = None,
     checks: bool = True,
     raise_on_error: bool = True,
 ) -> dg.ExecuteInProcessResult:

@@ -18,7 +18,8 @@ LOOP, TOPOLOGY, CLUSTERS, CATALOG = "loop", "topology", "clustering", "catalog"
 # A device does one thing at a time: steps that use models wait for one another, in all processes of an instance.
 GPU_POOL = "gpu"
 _AS_NEW_DATA_COMES = dg.AutomationCondition.eager()
-# Over all experiments: eager would wait until none is incomplete, so follow each update, but not each of a burst.
+# Over all experiments: eager would wait until none is incomplete, so follow each update, but not each of a burst. An
+# update that comes while clusters are being made counts as handled with them: the next one brings it in, or the night.
 _AS_ANY_EXPERIMENT_CHANGES = (
     dg.AutomationCondition.any_deps_updated().since_last_handled()
     & ~dg.AutomationCondition.any_deps_in_progress()

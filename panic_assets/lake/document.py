@@ -1,4 +1,7 @@
-"""The page ``docs/tables.md``, made from the declared tables: ``python -m panic_assets.lake.document > docs/tables.md``."""
+"""The page ``docs/tables.md``, made from the declared tables.
+
+``python -m panic_assets.lake.document > docs/tables.md`` writes it anew.
+"""
 
 from __future__ import annotations
 

@@ -32,9 +32,9 @@ def png(figure: Figure, dots_per_inch: int = 110) -> bytes:
     from PIL import Image
 
     for panel in figure.axes:
-        panel.title.set_size(9)
-        panel.xaxis.label.set_size(8)
-        panel.yaxis.label.set_size(8)
+        panel.title.set_fontsize(9)
+        panel.xaxis.label.set_fontsize(8)
+        panel.yaxis.label.set_fontsize(8)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=dots_per_inch)
     small = io.BytesIO()

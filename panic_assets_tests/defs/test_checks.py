@@ -37,9 +37,6 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-CHECKS_OF_EMBEDDINGS = dg.AssetSelection.checks_for_assets("embeddings")
-
-
 def spoil_a_vector(lake: Lake) -> None:
     """Run 1, place 3: a text of the embedding model DummyText, twice as long as it should be."""
     rows = lake.read("embeddings", "small").to_pylist()
@@ -90,16 +87,3 @@ def test_the_command_line_names_the_rows_and_the_run(data: Path, instance: dg.Da
     assert "run_number 1, sequence_number 3, embedding_model DummyText" in said
     (run,) = instance.get_runs()
     assert run.run_id in said
-
-
-def test_checks_can_be_made_by_themselves(data: Path, instance: dg.DagsterInstance) -> None:
-    """As the UI offers it: nothing is materialised, the data are judged as they are."""
-    spoil_a_vector(lake_of(data))
-    result = materialise(data, instance, "small", CHECKS_OF_EMBEDDINGS, raise_on_error=False)
-    passed = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
-    assert passed == {
-        "embeddings_have_their_invocation": True,
-        "embeddings_are_complete": True,
-        "vectors_are_sound": False,
-    }
-    assert not result.get_asset_materialization_events()

@@ -85,11 +85,13 @@ def test_definitions_can_be_loaded(built: dg.Definitions) -> None:
 
 def test_the_module_gives_one_set_of_definitions_to_the_code_server() -> None:
     """As a code server does it: find the loadable target in the module, and make a repository of it."""
-    from dagster._core.code_pointer import ModuleCodePointer
-    from dagster._core.definitions.reconstruct import repository_def_from_pointer
+    from dagster._core.code_pointer import CodePointer
+    from dagster._core.definitions.reconstruct import initialize_repository_def_from_pointer
+    from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
 
-    pointer = ModuleCodePointer("panic_assets.definitions", "defs")
-    repository = repository_def_from_pointer(pointer, None)
+    (target,) = loadable_targets_from_python_module("panic_assets.definitions", working_directory=None)
+    pointer = CodePointer.from_module("panic_assets.definitions", target.attribute, working_directory=None)
+    repository = initialize_repository_def_from_pointer(pointer)
     assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == set(GRAPH)
     assert {"experiment", "clusters_and_catalog"} <= {job.name for job in repository.get_all_jobs()}
     assert {schedule.name for schedule in repository.schedule_defs} == {"recluster"}

@@ -53,7 +53,10 @@ def fit(
     )
     model = BlipForConditionalGeneration(config)
     encoded = tokenizer(
-        [scene.caption for scene in corpus.scenes], padding="max_length", max_length=_CAPTION_TOKENS, return_tensors="pt"
+        [scene.caption for scene in corpus.scenes],
+        padding="max_length",
+        max_length=_CAPTION_TOKENS,
+        return_tensors="pt",
     )
     words, mask = encoded.input_ids, encoded.attention_mask
     relation_words = torch.tensor(tokenizer.convert_tokens_to_ids([r.split()[0] for r in RELATIONS]))

@@ -64,7 +64,8 @@ def cached(folder: Path, count: int, seed: int, held_out: bool) -> Corpus:
 
 def _draw_chunk(key: str, size: int, held_out: bool) -> tuple[np.ndarray, list[world.Scene]]:
     rng = random.Random(key)
-    pictures, scenes = np.empty((size, world.SIDE, world.SIDE, 3), np.uint8), []
+    pictures = np.empty((size, world.SIDE, world.SIDE, 3), np.uint8)
+    scenes: list[world.Scene] = []
     while len(scenes) < size:
         scene = world.sample_scene(rng)
         if world.is_held_out(scene) == held_out:

@@ -152,8 +152,8 @@ def _card(name: str, task: str, measures: dict[str, Any], megabytes: float) -> s
         "",
         "## Evaluation",
         "",
-        "On scenes whose captions were never trained on (5 % of all, chosen by a hash). Shares of 1 unless the name says",
-        "otherwise; pictures are judged by the bundled captioner, so its own share is the ceiling.",
+        "On scenes whose captions were never trained on (5 % of all, chosen by a hash). Shares of 1 unless the name",
+        "says otherwise; pictures are judged by the bundled captioner, so its own share is the ceiling.",
         "",
     ]
     for title, values in measures.items():

@@ -69,7 +69,9 @@ class _Reader(torch.nn.Module):
     def __init__(self, encoder: CLIPTextModel) -> None:
         super().__init__()
         self.encoder = encoder
-        thing = {f"{place} {name}": len(values) for place in ("first", "second") for name, values in _ATTRIBUTES.items()}
+        thing = {
+            f"{place} {name}": len(values) for place in ("first", "second") for name, values in _ATTRIBUTES.items()
+        }
         sizes = thing | {"relation": len(world.RELATIONS) + 1, "background": len(world.BACKGROUNDS)}
         self.scene = torch.nn.ModuleDict({name: torch.nn.Linear(WIDTH, size) for name, size in sizes.items()})
         own = {name: len(values) for name, values in _ATTRIBUTES.items()} | {"place": 2}
@@ -119,7 +121,9 @@ def learn_to_read(
         labels, last = _scene_labels(chosen), (ids == end).int().argmax(1)
         with torch.no_grad():
             hidden = reader.encoder(ids).last_hidden_state[torch.arange(512), last]
-            right = [(head(hidden).argmax(1) == labels[name]) | (labels[name] < 0) for name, head in reader.scene.items()]
+            right = [
+                (head(hidden).argmax(1) == labels[name]) | (labels[name] < 0) for name, head in reader.scene.items()
+            ]
         return {"all_attributes_read": torch.stack(right).all(0).float().mean().item()}
 
     train("prompts", reader, loss_of, schedule, seed, work, report=report)

@@ -28,7 +28,9 @@ class Schedule:
     def at(self, step: int) -> float:
         """Learning rate of a 0-based step."""
         progress = max(0.0, (step / self.steps - (1 - self.decay)) / self.decay)
-        return self.rate * min(1.0, (step + 1) / self.warmup) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+        return (
+            self.rate * min(1.0, (step + 1) / self.warmup) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+        )
 
 
 class Average:

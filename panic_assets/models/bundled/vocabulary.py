@@ -7,6 +7,7 @@ tokenizer for what reads prompts, in which every word of the world is one token 
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def _merges_that_build(words: list[str]) -> tuple[list[str], list[tuple[str, str
     for word in words:
         parts = [*word[:-1], word[-1] + "</w>"]
         while len(parts) > 1:
-            pairs = list(zip(parts, parts[1:], strict=False))
+            pairs = list(pairwise(parts))
             known = [(merges.index(pair), i) for i, pair in enumerate(pairs) if pair in merges]
             at = min(known)[1] if known else len(parts) - 2
             if not known:

@@ -44,13 +44,8 @@ SIZES = {"small": (8.5, 9.5), "large": (13.0, 14.0)}  # radius in pixels
 RELATIONS = ("above", "left of")
 REVERSED = {"above": "below", "left of": "right of"}
 
-WORDS = (
-    ["a", "on", "background", "above", "below", "left", "right", "of"]
-    + list(SIZES)
-    + list(COLOURS)
-    + list(SHAPES)
-    + list(BACKGROUNDS)
-)
+_GRAMMAR = ("a", "on", "background", "above", "below", "left", "right", "of")
+WORDS = [*_GRAMMAR, *SIZES, *COLOURS, *SHAPES, *BACKGROUNDS]
 
 
 @dataclass(frozen=True)
@@ -97,9 +92,7 @@ class Scene:
 def sample_scene(rng: random.Random) -> Scene:
     """Draw a scene: one object with probability 1/4, else two; every attribute uniform."""
     count = 1 if rng.random() < 0.25 else 2
-    things = tuple(
-        Thing(rng.choice(list(SIZES)), rng.choice(list(COLOURS)), rng.choice(SHAPES)) for _ in range(count)
-    )
+    things = tuple(Thing(rng.choice(list(SIZES)), rng.choice(list(COLOURS)), rng.choice(SHAPES)) for _ in range(count))
     relation = rng.choice(RELATIONS) if count == 2 else None
     return Scene(things, relation, rng.choice(list(BACKGROUNDS)))
 
