@@ -146,10 +146,10 @@ def test_two_files_of_one_name(watcher: Watcher, capsys: pytest.CaptureFixture[s
 def test_a_tick_as_the_daemon_makes_it(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     """Requests are resolved against the job: a partition that is registered in the same tick is known."""
     write(tmp_path, "one")
-    definitions = build_defs({"laboratory": Laboratory(data=str(tmp_path))})
-    repository = definitions.get_repository_def()
+    repository = build_defs().get_repository_def()
+    laboratory = {"laboratory": Laboratory(data=str(tmp_path))}
     with dg.build_sensor_context(
-        instance=instance, repository_def=repository, sensor_name="experiment_files"
+        instance=instance, repository_def=repository, sensor_name="experiment_files", resources=laboratory
     ) as context:
         data = repository.get_sensor_def("experiment_files").evaluate_tick(context)
     assert [request.partition_key for request in data.run_requests or []] == ["one"]

@@ -242,6 +242,18 @@ def test_doubtful_outputs_are_flagged_and_stop_a_run_only_if_asked(
     assert lake.generation("invocations", "small") == generations
 
 
+def test_a_reason_to_stop_that_is_found_in_what_is_there_stays_the_reason(tmp_path: Path) -> None:
+    models = _with_states(None)
+    models["DummyI2T"] = {"parameters": {"empty_on": "7e"}}
+    asked = experiment(models=models, seeds=list(range(6)))
+    lake = fresh(tmp_path, asked)
+    doubtful = {row["run_number"] for row in lake.read("invocations", "small").to_pylist() if row["flags"]}
+    assert 0 < len(doubtful) < 12
+    run(lake, asked.model_copy(update={"quality": "stop"}))
+    for number, row in outcomes(lake).items():
+        assert (row["stop_reason"], row["length"]) == ("quality" if number in doubtful else "length", 12)
+
+
 def test_flags_of_the_model_are_kept_beside_our_own(tmp_path: Path) -> None:
     def doubt(entry: ModelEntry, output: Output) -> Output:
         return Output(np.zeros((4, 4, 3), np.uint8), frozenset({"non_finite"})) if entry.gives == "image" else output

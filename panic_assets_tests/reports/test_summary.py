@@ -111,7 +111,7 @@ def test_the_terminal_shows_the_numbers_and_where_to_look(root: Path, capsys: py
 def test_the_terminal_says_what_was_computed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print_summary(root.parent, "hand", {"invocations": 12, "embeddings": 3, "clusters": 0})
     assert capsys.readouterr().out.startswith(
-        "Computed: 12 invocations, 3 embeddings, 0 persistence diagrams, 0 clusters\n"
+        "Computed: 12 invocations, 3 vectors, 0 trajectories' diagrams, 0 points clustered\n"
     )
     print_summary(root.parent, "hand", {"invocations": 0, "embeddings": 0})
     assert capsys.readouterr().out.startswith("Nothing was computed: the lake holds all of it already.\n")

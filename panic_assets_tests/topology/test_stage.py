@@ -187,9 +187,9 @@ def test_what_was_committed_before_a_death_is_not_computed_again(lake: Lake, mon
 
 
 def test_a_diagram_that_costs_too_much_is_cut_and_marked(lake: Lake) -> None:
-    put(lake, rows_of(noise(220, 40), 0), rows_of(noise(10, 40), 1))
-    summary = persist_experiment(lake, "small", budget_seconds=0.05)
+    put(lake, rows_of(noise(150, 40), 0), rows_of(noise(10, 40), 1))
+    summary = persist_experiment(lake, "small", budget_seconds=0.2, workers=1)
     assert summary.status["complete"] == 3
     row = stored(lake)[0, "M", "text", 0]
     assert row["status"] in ("thresholded", "incomplete")
-    assert row["points"] == 220
+    assert row["points"] == 150
