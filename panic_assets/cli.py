@@ -112,7 +112,8 @@ def show_model(name: Annotated[str, typer.Argument(help="Name of a model.")]) ->
     entry = load_registry()[name]
     for field, value in entry.model_dump(mode="json", exclude_defaults=True).items():
         mark = "   # not checked against the model's page" if field in entry.unverified else ""
-        print(yaml.safe_dump({field: value}, sort_keys=False, allow_unicode=True).rstrip() + mark)
+        first, *rest = yaml.safe_dump({field: value}, sort_keys=False, allow_unicode=True).rstrip().split("\n")
+        print("\n".join([first + mark, *rest]))
 
 
 def _adopt(file: Path) -> Experiment:

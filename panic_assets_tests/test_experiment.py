@@ -260,41 +260,38 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 
 
+NEEDED: dict[str, st.SearchStrategy[Any]] = {
+    "name": st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True),
+    "networks": st.lists(
+        st.lists(st.sampled_from(["DummyT2T", "DummyT2I", "DummyI2T"]), min_size=1, max_size=4),
+        min_size=1,
+        max_size=3,
+        unique_by=tuple,
+    ),
+    "prompts": st.lists(
+        TEXTS | st.fixed_dictionaries({"text": TEXTS, "tags": st.dictionaries(TEXTS, TEXTS, max_size=2)}),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda prompt: prompt if isinstance(prompt, str) else prompt["text"],
+    ),
+    "seeds": st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=4, unique=True).map(lambda s: [*s, -1, -1]),
+    "max_length": st.integers(1, 1_000_000),
+    "embedding_models": st.just(["DummyText", "DummyVision"]),
+}
+OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
+    "description": st.text(st.characters(codec="utf-8"), max_size=20),
+    "cycle": st.sampled_from(["stop", "continue"]),
+    "quality": st.sampled_from(["record", "stop"]),
+    "image_format": st.sampled_from(["png", "webp-lossless"])
+    | st.builds("{}-{}".format, st.sampled_from(["webp", "avif", "jpeg"]), st.integers(0, 100)),
+    "models": st.dictionaries(
+        st.sampled_from(["DummyT2T", "DummyText"]), st.dictionaries(TEXTS, st.integers() | TEXTS, max_size=2)
+    ),
+}
+
+
 @settings(max_examples=60, deadline=None)
-@given(
-    values=st.fixed_dictionaries(
-        {
-            "name": st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True),
-            "networks": st.lists(
-                st.lists(st.sampled_from(["DummyT2T", "DummyT2I", "DummyI2T"]), min_size=1, max_size=4),
-                min_size=1,
-                max_size=3,
-                unique_by=tuple,
-            ),
-            "prompts": st.lists(
-                TEXTS | st.fixed_dictionaries({"text": TEXTS, "tags": st.dictionaries(TEXTS, TEXTS, max_size=2)}),
-                min_size=1,
-                max_size=4,
-                unique_by=lambda prompt: prompt if isinstance(prompt, str) else prompt["text"],
-            ),
-            "seeds": st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=4, unique=True).map(
-                lambda s: [*s, -1, -1]
-            ),
-            "max_length": st.integers(1, 1_000_000),
-            "embedding_models": st.just(["DummyText", "DummyVision"]),
-        },
-        optional={
-            "description": st.text(st.characters(codec="utf-8"), max_size=20),
-            "cycle": st.sampled_from(["stop", "continue"]),
-            "quality": st.sampled_from(["record", "stop"]),
-            "image_format": st.sampled_from(["png", "webp-lossless"])
-            | st.builds("{}-{}".format, st.sampled_from(["webp", "avif", "jpeg"]), st.integers(0, 100)),
-            "models": st.dictionaries(
-                st.sampled_from(["DummyT2T", "DummyText"]), st.dictionaries(TEXTS, st.integers() | TEXTS, max_size=2)
-            ),
-        },
-    )
-)
+@given(values=st.fixed_dictionaries(NEEDED, optional=OPTIONAL))
 def test_the_config_of_an_experiment_is_the_experiment(values: dict[str, Any]) -> None:
     read = Experiment.parse(values)
     assert Experiment.parse(read.config) == read

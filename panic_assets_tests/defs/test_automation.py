@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster import AssetKey, evaluate_automation_conditions
+from dagster._core.definitions.partitions.context import partition_loading_context
 
 from panic_assets.definitions import build_defs
 from panic_assets.defs.automation import experiment_files
@@ -148,9 +149,10 @@ def test_a_tick_as_the_daemon_makes_it(tmp_path: Path, instance: dg.DagsterInsta
     write(tmp_path, "one")
     repository = build_defs().get_repository_def()
     laboratory = {"laboratory": Laboratory(data=str(tmp_path))}
-    with dg.build_sensor_context(
+    context = dg.build_sensor_context(
         instance=instance, repository_def=repository, sensor_name="experiment_files", resources=laboratory
-    ) as context:
+    )
+    with context, partition_loading_context(dynamic_partitions_store=instance):
         data = repository.get_sensor_def("experiment_files").evaluate_tick(context)
     assert [request.partition_key for request in data.run_requests or []] == ["one"]
     assert [list(r.partition_keys) for r in data.dynamic_partitions_requests or []] == [["one"]]
