@@ -49,7 +49,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 
 def folder(shell: Shell) -> Path:
-    return shell.place  # type: ignore[attr-defined, no-any-return]
+    return shell.place  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")

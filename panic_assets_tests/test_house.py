@@ -29,7 +29,7 @@ FORBIDDEN = {
     "a temporary folder": r"(?<![\w./\]})])/tmp/\w",
     "a folder of Windows": r"\b[A-Z]:\\\\?(?:Users|Windows)",
     "a private address": r"\b(?:10|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2,3}\b",
-    "a package index": r"--(?:extra-)?index-url|--trusted-host|index-url\s*=|\b(?:nexus|artifactory)\b",
+    "a package index": r"--(?:extra-)?index-url|--trusted[-]host|index-url\s*=|\b(?:nexus|artifactory)[.:/]",
     "an issue": r"(?<![\w&/#])#\d{1,5}\b(?![\w;])|\b(?:issue|ticket|PR)\s+#?\d+\b|/(?:issues|pull)/\d+",
 }
 

@@ -89,5 +89,9 @@ def _cause(result: dg.ExecuteInProcessResult) -> str:
             error = event.step_failure_data.error
             while error.cause is not None:
                 error = error.cause
-            return f"step {event.step_key}: {error.message.strip()}"
+            if error.cls_name == "DagsterExecutionInterruptedError":
+                return "interrupted; the same command goes on from here"
+            kind, _, words = error.message.strip().partition(": ")
+            # Our own errors are described for people, who need no name of a class.
+            return f"step {event.step_key}: {words if kind.startswith('panic_assets.') else error.message.strip()}"
     return "the job failed for no recorded reason"

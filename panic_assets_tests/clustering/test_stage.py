@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def lake(tmp_path) -> Lake:
+def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
@@ -124,7 +125,7 @@ def test_new_points_make_a_new_clustering_and_the_old_one_goes(lake: Lake) -> No
     assert broken(lake) == []
 
 
-def test_the_identity_is_that_of_points_and_parameters(lake: Lake, tmp_path) -> None:
+def test_the_identity_is_that_of_points_and_parameters(lake: Lake, tmp_path: Path) -> None:
     other = Lake(tmp_path / "other")
     for place in (lake, other):
         put(place, "first")

@@ -131,7 +131,7 @@ def test_a_running_step_is_observed(ran: Ran, asset: str) -> None:
     assert all(place < materialised for place, _ in own)
     assert {o.partition for _, o in own} == {"small"}
     for _, observation in own:
-        values = {name: value.value for name, value in observation.metadata.items()}
+        values: dict[str, Any] = {name: value.value for name, value in observation.metadata.items()}
         assert 0 <= values["done"] <= values["total"]
         assert values.get("seconds_left", 0.0) >= 0
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster import AssetKey, evaluate_automation_conditions
-from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
+from dagster._core.definitions.instigation_logger import get_instigation_log_records
+from dagster._core.definitions.sensor_definition import SensorEvaluationContext
+from dagster._core.test_utils import instance_for_test
 
 from panic_assets.definitions import build_defs
 from panic_assets.defs.automation import experiment_files
@@ -144,18 +147,30 @@ def test_two_files_of_one_name(watcher: Watcher, capsys: pytest.CaptureFixture[s
     assert "a_first.yaml" in warning
 
 
-def test_a_tick_as_the_daemon_makes_it(tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    """Requests are resolved against the job: a partition that is registered in the same tick is known."""
+def test_a_tick_as_the_code_server_makes_it(tmp_path: Path) -> None:
+    """A partition that is registered in the same tick is known to the job, and the UI shows what was logged."""
     write(tmp_path, "one")
-    repository = build_defs().get_repository_def()
-    laboratory = {"laboratory": Laboratory(data=str(tmp_path))}
-    context = dg.build_sensor_context(
-        instance=instance, repository_def=repository, sensor_name="experiment_files", resources=laboratory
-    )
-    with context, partition_loading_context(dynamic_partitions_store=instance):
-        data = repository.get_sensor_def("experiment_files").evaluate_tick(context)
+    broken = write(tmp_path, "broken", max_length=-3)
+    repository = build_defs({"laboratory": Laboratory(data=str(tmp_path))}).get_repository_def()
+    with instance_for_test() as instance:
+        with SensorEvaluationContext(
+            instance_ref=instance.get_ref(),
+            last_tick_completion_time=None,
+            last_run_key=None,
+            cursor=None,
+            log_key=["ticks", "first"],
+            repository_name=repository.name,
+            repository_def=repository,
+            sensor_name="experiment_files",
+            resources=repository.get_top_level_resources(),
+        ) as context:
+            data = repository.get_sensor_def("experiment_files").evaluate_tick(context)
+        logged = get_instigation_log_records(instance, ["ticks", "first"])
     assert [request.partition_key for request in data.run_requests or []] == ["one"]
-    assert [list(r.partition_keys) for r in data.dynamic_partitions_requests or []] == [["one"]]
+    assert [list(request.partition_keys) for request in data.dynamic_partitions_requests or []] == [["one"]]
+    (record,) = logged
+    assert record["levelname"] == "WARNING"
+    assert str(broken) in record["msg"]
 
 
 # Conditions -----------------------------------------------------------------------------------------------------------
@@ -165,7 +180,8 @@ class Automation:
     """Evaluations of all conditions, one after the other, as the daemon makes them."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
-        self.instance, self.cursor = instance, None
+        self.instance = instance
+        self.cursor: AssetDaemonCursor | None = None
         self.definitions = build_defs()
 
     def fired(self) -> dict[str, set[str | None]]:

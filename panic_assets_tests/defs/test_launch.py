@@ -9,8 +9,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.test_utils import instance_for_test
 
+from panic_assets.clustering.density import ClusteringError
 from panic_assets.defs.assets import GPU_POOL
 from panic_assets.defs.launch import JobFailed, execute
 from panic_assets.lake.locks import acquire, release
@@ -18,12 +20,16 @@ from panic_assets.lake.locks import acquire, release
 
 @dg.asset(pool=GPU_POOL, partitions_def=dg.DynamicPartitionsDefinition(name="experiment"))
 def counted(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """Stands for a stage: three items in the partition `good`, an error with a cause in `bad`."""
+    """Stands for a stage: three items in the partition `good`, errors in the others."""
     if context.partition_key == "bad":
         try:
             raise ValueError("the ink is dry")
         except ValueError as error:
             raise RuntimeError("could not write") from error
+    if context.partition_key == "described":
+        raise ClusteringError("row 3 has no length")
+    if context.partition_key == "interrupted":
+        raise DagsterExecutionInterruptedError
     return dg.MaterializeResult(metadata={"computed": 3})
 
 
@@ -35,7 +41,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """An instance on disk with a pool of one slot."""
     overrides = {"concurrency": {"pools": {"default_limit": 1, "granularity": "op"}}}
     with instance_for_test(overrides=overrides, temp_dir=str(tmp_path)) as made:
-        made.add_dynamic_partitions("experiment", ["good", "bad"])
+        made.add_dynamic_partitions("experiment", ["good", "bad", "described", "interrupted"])
         yield made
 
 
@@ -59,6 +65,19 @@ def test_a_failed_step_is_told_by_its_first_cause(instance: dg.DagsterInstance, 
         execute(JOB, instance, "bad")
     assert claimed(instance) == set()
     assert list((tmp_path / "running").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("partition", "told"),
+    [
+        ("described", "experiment described: step counted: row 3 has no length\n"),
+        ("interrupted", "experiment interrupted: interrupted; the same command goes on from here\n"),
+    ],
+)
+def test_people_are_told_no_names_of_classes(partition: str, told: str, instance: dg.DagsterInstance) -> None:
+    with pytest.raises(JobFailed) as caught:
+        execute(JOB, instance, partition)
+    assert str(caught.value).startswith(told)
 
 
 def test_a_killed_run_does_not_keep_the_device(instance: dg.DagsterInstance, tmp_path: Path) -> None:

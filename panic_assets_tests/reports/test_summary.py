@@ -65,7 +65,7 @@ def test_runs_by_what_became_of_them(root: Path) -> None:
             stopped_early=2,
             transient=1.5,
             longest_cycle=6,
-            distinct_texts=pytest.approx((2 + 5 + 5 + 8 + 5 + 8 + 2 + 2) / 8),
+            distinct_texts=(2 + 5 + 5 + 8 + 5 + 8 + 2 + 2) / 8,
         ),
         NetworkSummary(
             network="Rephrase -> Translate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ TABLES = ("persistence_diagrams", "persistence_features")
 
 
 @pytest.fixture
-def lake(tmp_path) -> Lake:
+def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
@@ -56,7 +57,7 @@ def test_nothing_to_do_is_done_without_writing(lake: Lake) -> None:
 
 
 def test_diagrams_are_those_of_the_outputs_without_the_prompt(lake: Lake) -> None:
-    clouds = [circle(20), noise(12, 2)]
+    clouds: list[np.ndarray] = [circle(20), noise(12, 2)]
     put(lake, *(rows_of(points, run) for run, points in enumerate(clouds)))
     summary = persist_experiment(lake, "small")
     assert (summary.trajectories, summary.computed, summary.status) == (2, 2, {"complete": 6})
