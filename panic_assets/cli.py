@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from panic_assets.experiment import Experiment
+    from panic_assets.lake import Lake
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, help="Feedback loops of generative models.")
 models_app = typer.Typer(no_args_is_help=True, help="The models that exist.")
@@ -81,11 +82,11 @@ def delete(
     from panic_assets.lake import TABLES, Lake
 
     lake = Lake.open()
-    found = {table: lake.manifest(table, experiment) for table, spec in TABLES.items() if spec.partitioned}
-    held = {table: manifest for table, manifest in found.items() if manifest is not None}
+    held = [t for t, spec in TABLES.items() if spec.partitioned and experiment in lake.experiments(t)]
     if not held:
         raise PanicError(f"the lake at {lake.root} holds nothing of an experiment {experiment!r}")
-    print("\n".join(f"{table}: {manifest.rows} rows" for table, manifest in held.items()))
+    for table in held:
+        print(f"{table}: {_size(lake, table, experiment)}")
     if yes or typer.confirm(f"Delete them from {lake.root}?"):
         # What was made of other tables first: if it ends half-way, what is left can be run on or deleted again.
         for table in reversed(held):
@@ -114,6 +115,17 @@ def show_model(name: Annotated[str, typer.Argument(help="Name of a model.")]) ->
         mark = "   # not checked against the model's page" if field in entry.unverified else ""
         first, *rest = yaml.safe_dump({field: value}, sort_keys=False, allow_unicode=True).rstrip().split("\n")
         print("\n".join([first + mark, *rest]))
+
+
+def _size(lake: Lake, table: str, experiment: str) -> str:
+    """How much a partition holds. A damaged manifest can't tell, and must not keep anyone from deleting it."""
+    from panic_assets.lake import CorruptPart
+
+    try:
+        manifest = lake.manifest(table, experiment)
+    except CorruptPart:
+        return "damaged"
+    return f"{manifest.rows if manifest else 0} rows"
 
 
 def _adopt(file: Path) -> Experiment:

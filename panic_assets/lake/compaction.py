@@ -50,7 +50,7 @@ def _spill(folder: Path, path: Path, spec: TableSpec, parts: Sequence[Part]) -> 
     schema = spec.arrow_schema(parts[0].dimension)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as out:
         for part in parts:
-            with reading(folder, part) as source, pq.ParquetFile(source) as parquet:
+            with reading(folder, part) as source, pq.ParquetFile(source, page_checksum_verification=True) as parquet:
                 for number in range(parquet.num_row_groups):
                     table = upgrade(spec, parquet.read_row_group(number), spec.names)
                     out.write_table(table.cast(schema))

@@ -46,9 +46,15 @@ class CorruptPart(LakeError):
 
     def __init__(self, path: Path, expected: str, found: str) -> None:
         self.path = path
+        key = path.parent.name.removeprefix("experiment=")
+        again = (
+            f"`panic delete {key}` and run the experiment again"
+            if key != path.parent.name
+            else f"delete the folder {path.parent} and materialise again"
+        )
         super().__init__(
-            f"{path}: expected {expected}; found {found}. "
-            "Run `panic doctor` to list every damaged file, then re-materialise this partition"
+            f"{path}: expected {expected}; found {found}. Put the file back from a backup, or {again}; "
+            "nothing else in the lake is touched by it"
         )
 
 
