@@ -41,7 +41,7 @@ def fit(corpus: Corpus, held: Corpus, schedule: Schedule, seed: int, work: Path,
         shape = shape + (latents.abs() - _REACH).clamp(min=0).square().mean()
         return error.square().mean() + 0.1 * error.abs().mean() + 0.02 * shape
 
-    sample = held.images(torch.arange(128))
+    sample = held.images(torch.arange(min(128, len(held))))
 
     def report() -> dict[str, float]:
         with torch.no_grad():

@@ -76,7 +76,8 @@ def fit(
         relation = torch.isin(meant, relation_words)
         return loss + _RELATION_WEIGHT * cross_entropy(said[relation], meant[relation])
 
-    sample, truth = held.images(torch.arange(256)).contiguous(), [s.caption for s in held.scenes[:256]]
+    truth = [scene.caption for scene in held.scenes[:256]]
+    sample = held.images(torch.arange(len(truth))).contiguous()
 
     def report() -> dict[str, float]:
         said = captions(model, sample)
