@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from panic_assets.clustering.density import Clustering, Parameters, cluster
 from panic_assets.lake import Lake
+from panic_assets.lake.vectors import matrix
 
 ALGORITHM = "hdbscan"
 
@@ -49,7 +50,7 @@ def cluster_lake(lake: Lake, parameters: Parameters | None = None) -> list[Clust
         identity = _identity(space, modality, points, parameters)
         row = held.get(identity)
         if row is None:
-            result = cluster(_vectors(points), parameters)
+            result = cluster(matrix(points), parameters)
             row = _clustering_row(identity, name, modality, space, parameters, result)
             fresh.append((row, points, result))
         else:
@@ -84,17 +85,12 @@ def _pools(lake: Lake) -> Sequence[tuple[str, str, str, pa.Table]]:
     return pools
 
 
-def _vectors(points: pa.Table) -> np.ndarray:
-    vectors = points.column("vector").combine_chunks()
-    return vectors.flatten().to_numpy(zero_copy_only=False).reshape(points.num_rows, -1)
-
-
 def _identity(space: str, modality: str, points: pa.Table, parameters: Parameters) -> bytes:
     digest = blake2b(f"{ALGORITHM} {space} {modality} {parameters}".encode(), digest_size=16)
     for name in ("run_number", "sequence_number"):
         digest.update(np.ascontiguousarray(points.column(name).to_numpy()).data)
     digest.update(",".join(map(str, points.column("experiment").to_pylist())).encode())
-    digest.update(np.ascontiguousarray(_vectors(points)).data)
+    digest.update(np.ascontiguousarray(matrix(points)).data)
     return digest.digest()
 
 

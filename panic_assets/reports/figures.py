@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from panic_assets.lake import Lake
+from panic_assets.lake.vectors import matrix
 from panic_assets.loop.pictures import PictureShelf
 from panic_assets.reports.style import COLOURS, FAINT, INK, new_figure, png
 
@@ -159,7 +160,7 @@ def _drift(lake: Lake, experiment: str, model: str) -> dict[int, tuple[np.ndarra
     """Run number to (sequence numbers, cosine distances); empty for a model that embeds no prompts."""
     where = {"embedding_model": model}
     rows = lake.read("embeddings", experiment, ["run_number", "sequence_number", "vector"], where)
-    vectors = rows.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, -1)
+    vectors = matrix(rows)
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     run, place = rows.column("run_number").to_numpy(), rows.column("sequence_number").to_numpy()
     found = {}

@@ -12,9 +12,9 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from panic_assets.lake import Lake
+from panic_assets.lake.vectors import matrix
 from panic_assets.topology.features import diagram_features
 from panic_assets.topology.persistence import Diagrams, diagrams_of
 
@@ -89,7 +89,7 @@ def trajectories(lake: Lake, experiment: str) -> Iterator[Trajectory]:
     models = lake.read("embeddings", experiment, ["embedding_model"]).column(0).unique().to_pylist()
     for model in sorted(models):
         rows = lake.read("embeddings", experiment, where={"embedding_model": model})
-        vectors = _matrix(rows)
+        vectors = matrix(rows)
         run, place = rows.column("run_number").to_numpy(), rows.column("sequence_number").to_numpy()
         modality = np.array(rows.column("modality").to_pylist())
         space = rows.column("space")[0].as_py()
@@ -98,11 +98,6 @@ def trajectories(lake: Lake, experiment: str) -> Iterator[Trajectory]:
             outputs = rows_of_run[place[rows_of_run] >= 0]
             for medium in np.unique(modality[outputs]):
                 yield Trajectory(int(number), model, str(medium), space, vectors[outputs[modality[outputs] == medium]])
-
-
-def _matrix(rows: pa.Table) -> np.ndarray:
-    vectors = rows.column("vector").combine_chunks()
-    return vectors.flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, -1)
 
 
 def _name(trajectory: Trajectory) -> str:
