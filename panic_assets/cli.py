@@ -128,6 +128,29 @@ def _size(lake: Lake, table: str, experiment: str) -> str:
     return f"{manifest.rows if manifest else 0} rows"
 
 
+@models_app.command("check")
+def check_model(
+    name: Annotated[str, typer.Argument(help="Name of a model.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")] = "auto",
+) -> None:
+    """Load a model and run one batch on a plain input: time, memory, flags and what came out."""
+    from panic_assets.models import checking
+    from panic_assets.models.registry import load_registry
+    from panic_assets.reports.terminal import print_check
+
+    print_check(checking.check_model(load_registry()[name], device))
+
+
+@models_app.command("download")
+def download_model(name: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
+    """Fetch a model's files from the hub at the entry's revision, without loading them."""
+    from panic_assets.models import checking
+    from panic_assets.models.registry import load_registry
+    from panic_assets.reports.terminal import print_files
+
+    print_files(checking.download(load_registry()[name]))
+
+
 def _adopt(file: Path) -> Experiment:
     """Check a file against the registry, then take it into the data directory."""
     from panic_assets.experiment import Experiment

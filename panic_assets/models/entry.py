@@ -197,8 +197,13 @@ class ModelEntry(BaseModel):
                 shape.model_validate(getattr(self, field))
             except ValidationError as error:
                 problems += [sentence(e, shape, field) for e in error.errors()]
-        if self.adapter == "captioner" and bool(self.parameters.get("do_sample")) != (self.seed_behaviour == "seeded"):
-            problems.append("seed_behaviour: a captioner with do_sample is seeded, one without is deterministic")
+        writer = _WRITERS.get(self.adapter)
+        if writer and bool(self.parameters.get("do_sample")) != (self.seed_behaviour == "seeded"):
+            problems.append(f"seed_behaviour: {writer} with do_sample is seeded, one without is deterministic")
+        if self.adapter == "chat" and self.max_text_tokens is None:
+            problems.append(
+                "max_text_tokens: is needed for a chat model, which gets all texts padded to it; such as 512"
+            )
         truncate = self.parameters.get("truncate_dim")
         if truncate is not None and truncate != self.dimension:
             problems.append(f"dimension: {self.dimension} is not parameters.truncate_dim, {truncate}")
@@ -218,6 +223,7 @@ OVERRIDABLE = (
     "memory_gb",
 )
 _MERGED = {"parameters", "load"}
+_WRITERS = {"captioner": "a captioner", "chat": "a chat model"}
 _NOT_IN_OUTPUT = {"name", "memory_gb", "licence", "gated", "model_class", "verified", "unverified", "notes", "replaces"}
 
 

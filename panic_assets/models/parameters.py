@@ -7,9 +7,9 @@ call parameters are open: each pipeline class has its own, and its adapter check
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Options(BaseModel):
@@ -44,16 +44,9 @@ class PipelineLoad(Options):
     offload: Literal["none", "model", "sequential"] = Field("none", description="what moves to the host between uses")
 
 
-class CaptionParameters(Options):
-    """How a captioner is asked and how it writes.
+class WritingParameters(Options):
+    """How a model that writes decodes its text."""
 
-    Styles: ``bare`` gives the picture alone (BLIP, GIT); ``chat`` asks ``instruction`` through the chat template;
-    ``task`` gives a task token such as ``<CAPTION>`` (Florence-2).
-    """
-
-    style: Literal["bare", "chat", "task"]
-    instruction: str = Field("Describe this image.", description="what a chat model is asked")
-    task: str = Field("<CAPTION>", description="task token")
     max_new_tokens: int = Field(64, gt=0)
     min_new_tokens: int = Field(0, ge=0)
     num_beams: int = Field(1, gt=0)
@@ -65,7 +58,7 @@ class CaptionParameters(Options):
     top_p: float = Field(1.0, gt=0, le=1)
 
     @model_validator(mode="after")
-    def _consistent(self) -> CaptionParameters:
+    def _consistent(self) -> Self:
         if self.do_sample and self.num_beams > 1:
             raise ValueError("do_sample and num_beams > 1 exclude each other; keep one")
         if not self.do_sample and (self.temperature != 1.0 or self.top_k or self.top_p != 1.0):
@@ -73,10 +66,37 @@ class CaptionParameters(Options):
         return self
 
 
-class CaptionLoad(Options):
-    """How a captioner is loaded."""
+class WritingLoad(Options):
+    """How a model that writes is loaded."""
 
     pad_with_eos: bool = Field(False, description="for tokenizers that have no padding token")
+
+
+class CaptionParameters(WritingParameters):
+    """How a captioner is asked and how it writes.
+
+    Styles: ``bare`` gives the picture alone (BLIP, GIT); ``chat`` asks ``instruction`` through the chat template;
+    ``task`` gives a task token such as ``<CAPTION>`` (Florence-2).
+    """
+
+    style: Literal["bare", "chat", "task"]
+    instruction: str = Field("Describe this image.", description="what a chat model is asked")
+    task: str = Field("<CAPTION>", description="task token")
+
+
+class ChatParameters(WritingParameters):
+    """How a chat model is asked for a text about a text, and how it writes."""
+
+    instruction: str = Field(description="what it is asked; {text} stands for the text that comes in")
+    system: str | None = Field(None, description="what it is told before; none: as the chat template says")
+    thinking: bool = Field(False, description="asks for thoughts where the template has a switch; never in the output")
+
+    @field_validator("instruction")
+    @classmethod
+    def _has_a_place(cls, value: str) -> str:
+        if "{text}" not in value:
+            raise ValueError("has no {text}, the place of the text that comes in; such as 'Rephrase: {text}'")
+        return value
 
 
 class TextEmbeddingParameters(Options):
@@ -100,6 +120,7 @@ class DummyParameters(Options):
 PARAMETERS: dict[str, type[BaseModel]] = {
     "diffusers": PipelineParameters,
     "captioner": CaptionParameters,
+    "chat": ChatParameters,
     "sentence-transformers": TextEmbeddingParameters,
     "encoder": NoOptions,
     "open-clip": NoOptions,
@@ -109,7 +130,8 @@ PARAMETERS: dict[str, type[BaseModel]] = {
 
 LOAD: dict[str, type[Options]] = {
     "diffusers": PipelineLoad,
-    "captioner": CaptionLoad,
+    "captioner": WritingLoad,
+    "chat": WritingLoad,
     "sentence-transformers": NoOptions,
     "encoder": NoOptions,
     "open-clip": NoOptions,

@@ -18,6 +18,7 @@ from panic_assets.errors import PanicError
 from panic_assets.reports.summary import NetworkSummary, summarise
 
 if TYPE_CHECKING:
+    from panic_assets.models.checking import Check, Files, Trial
     from panic_assets.models.registry import Registry
 
 _STAGES = {
@@ -117,6 +118,35 @@ def print_models(registry: Registry) -> None:
             "yes" if entry.verified else "no",
         )
     Console(width=None if Console().is_terminal else _WIDTH).print(table)
+
+
+def print_check(check: Check) -> None:
+    """What a model did when it was tried: time, memory, flags and the first output of a batch."""
+    print(f"{check.entry.name}: loaded from {check.entry.source} in {check.load_seconds:.2f} s")
+    for trial in check.trials:
+        print(f"{trial.medium}: {trial.items} items in a batch, {trial.seconds_per_item:.3g} s each")
+        print(f"  flags   {', '.join(sorted(trial.flags)) or 'none'}")
+        print(f"  output  {_output(trial)}")
+    registered = f"the registry says {check.entry.memory_gb:g}"
+    held = "" if check.cuda_gib is None else f", {check.cuda_gib:.2f} GiB on CUDA"
+    print(f"memory: {check.host_gib:.2f} GiB more on the host with libraries and work{held}; {registered}")
+
+
+def print_files(files: Files) -> None:
+    """Where a model's files lie, and whether they had to be fetched."""
+    what = "its files are here" if files.from_hub else f"nothing has to be fetched; it comes with {files.entry.source}"
+    place = "" if files.folder is None else f"\n  {files.size / 2**20:.1f} MiB in {files.folder}"
+    print(f"{files.entry.name}: {what}{place}")
+
+
+def _output(trial: Trial) -> str:
+    if isinstance(trial.output, str):
+        return repr(trial.output)
+    if trial.picture is not None:
+        height, width, _ = trial.output.shape
+        return f"a picture of {width} x {height} pixels, written to {trial.picture}"
+    length = float((trial.output.astype(float) ** 2).sum() ** 0.5)
+    return f"a vector of {len(trial.output)} numbers and length {length:.3f}"
 
 
 def _table(experiment: str, rows: list[NetworkSummary]) -> Table:

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from panic_assets.models.adapters import load_model
-from panic_assets.models.adapters.captioners import SeededSampling, without_thoughts
 from panic_assets.models.adapters.common import LoadedModel
+from panic_assets.models.adapters.writing import SeededSampling, without_thoughts
 from panic_assets.models.errors import ModelLoadError
 from panic_assets.models.parameters import CaptionParameters
 from panic_assets.models.registry import Registry, load_registry
@@ -130,6 +130,7 @@ def test_the_bundled_entries(loaded: Callable[..., LoadedModel], registry: Regis
 def test_thoughts_are_left_out() -> None:
     assert without_thoughts("<think>a dog?</think>\nA cat. ") == "A cat."
     assert without_thoughts(" A cat.") == "A cat."
+    assert without_thoughts("<think>a dog, or") == ""
 
 
 @pytest.mark.parametrize("name", STYLES)

@@ -32,6 +32,14 @@ WRITER = {
     "parameters": {"style": "bare"},
     "seed_behaviour": "deterministic",
 }
+CHAT = {
+    **WRITER,
+    "name": "Chat",
+    "adapter": "chat",
+    "input": "text",
+    "parameters": {"instruction": "Rephrase: {text}"},
+    "max_text_tokens": 64,
+}
 EMBEDDER = {
     **{key: value for key, value in DRAWER.items() if key not in {"input", "output", "parameters"}},
     "name": "Embedder",
@@ -73,6 +81,10 @@ def test_takes_and_gives() -> None:
             {"parameters": {"style": "bare", "do_sample": True, "num_beams": 2}, "seed_behaviour": "seeded"},
             "do_sample and num_beams > 1 exclude each other",
         ),
+        (CHAT, {"parameters": {"instruction": "Rephrase."}}, "has no {text}, the place of the text that comes in"),
+        (CHAT, {"parameters": {}}, "parameters.instruction: is missing"),
+        (CHAT, {"max_text_tokens": None}, "max_text_tokens: is needed for a chat model"),
+        (CHAT, {"seed_behaviour": "seeded"}, "a chat model with do_sample is seeded"),
         (EMBEDDER, {"dimension": None}, "dimension: is needed for embedders"),
         (EMBEDDER, {"parameters": {"truncate_dim": 4}}, "dimension: 8 is not parameters.truncate_dim, 4"),
     ],
@@ -122,7 +134,7 @@ def test_wrong_overrides_are_refused(overrides: dict[str, Any], message: str) ->
 
 
 def test_no_overrides_change_nothing() -> None:
-    for base in (DRAWER, WRITER, EMBEDDER):
+    for base in (DRAWER, WRITER, CHAT, EMBEDDER):
         entry = parse_entry(base, "x")
         assert entry.with_overrides({}) == entry
 

@@ -21,12 +21,13 @@ def _write(path: Path, *entries: dict[str, object]) -> Path:
 def test_shipped_models(registry: Registry) -> None:
     raw = yaml.safe_load(SHIPPED.read_text())["models"]
     assert [entry["name"] for entry in raw] == list(registry)
-    made = {"text to image": 0, "image to text": 0, "embedder": 0}
+    made = {"text to image": 0, "image to text": 0, "text to text": 0, "embedder": 0}
     for entry in registry.values():
         if entry.source.kind == "hub":
             made["embedder" if entry.kind == "embedder" else f"{entry.input} to {entry.output}"] += 1
     assert made["text to image"] >= 12
     assert made["image to text"] >= 10
+    assert made["text to text"] >= 6
     assert made["embedder"] >= 12
 
 

@@ -8,7 +8,7 @@ import torch
 
 from panic_assets.models.adapters import load_model, weights
 from panic_assets.models.entry import HubSource, ModelEntry
-from panic_assets.models.errors import ModelLoadError
+from panic_assets.models.errors import ModelError, ModelLoadError
 from panic_assets.models.registry import Registry
 
 
@@ -16,7 +16,12 @@ def test_device_and_dtype(registry: Registry) -> None:
     entry = registry["FluxDev"]
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert weights.choose_device("auto").type == expected
-    assert weights.choose_device("cuda:1") == torch.device("cuda", 1)
+    assert weights.choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(ModelError, match=r"device: there is no 'gpu'; auto, cpu"):
+        weights.choose_device("gpu")
+    count = torch.cuda.device_count()
+    with pytest.raises(ModelError, match=f"cuda:{count} is asked for, but torch sees {count} CUDA devices"):
+        weights.choose_device(f"cuda:{count}")
     assert weights.choose_dtype(entry, torch.device("cpu")) == torch.float32
     assert weights.choose_dtype(entry, torch.device("cuda")) == torch.bfloat16
     assert weights.choose_dtype(registry["TinyScenes"], torch.device("cuda")) == torch.float32

@@ -93,6 +93,9 @@ def entry(model: ModelEntry, folder: Path, **overrides: Any) -> ModelEntry:
     small: dict[str, Any] = {}
     if model.adapter == "diffusers":
         small = {"height": 32, "width": 32, "num_inference_steps": 2, **_SMALL.get(str(model.model_class), {})}
+    if model.adapter == "chat":
+        small = {"max_new_tokens": 8, "min_new_tokens": 8}
+        overrides = {"max_text_tokens": 64, **overrides}
     if model.adapter == "captioner":
         small = {"max_new_tokens": 8, "min_new_tokens": 8}
     parameters = {**small, **overrides.pop("parameters", {})}
@@ -109,6 +112,7 @@ def build(name: str, folder: Path) -> Path:
 
 def builders() -> dict[str, Callable[[Path], None]]:
     """All checkpoints by name; the name is the class that the registry calls ``model_class``, or it and a variant."""
-    from panic_assets_tests.models import tiny_captioners, tiny_embedders, tiny_pipelines
+    from panic_assets_tests.models import tiny_captioners, tiny_chats, tiny_embedders, tiny_pipelines
 
-    return {**tiny_pipelines.BUILDERS, **tiny_captioners.BUILDERS, **tiny_embedders.BUILDERS}
+    rooms = (tiny_pipelines, tiny_captioners, tiny_chats, tiny_embedders)
+    return {name: make for room in rooms for name, make in room.BUILDERS.items()}

@@ -75,7 +75,7 @@ def load(entry: ModelEntry, device: Device) -> LoadedModel:
     """
     place = weights.choose_device(device)
     options = PipelineLoad.model_validate(entry.load)
-    folder = weights.locate(entry, fetch=_fetch)
+    folder = weights.locate(entry, fetch=fetch)
     with weights.loading(entry):
         dtype = weights.choose_dtype(entry, place)
         parts = _parts(entry, folder, options, dtype)
@@ -92,7 +92,7 @@ def load(entry: ModelEntry, device: Device) -> LoadedModel:
     return PipelineGenerator(entry, pipeline)
 
 
-def _fetch(source: HubSource, entry: ModelEntry, offline: bool) -> str:
+def fetch(source: HubSource, entry: ModelEntry, offline: bool) -> str:
     """Only the files that the pipeline names: repositories often hold a second copy of all weights."""
     return str(
         diffusers.DiffusionPipeline.download(

@@ -23,7 +23,7 @@ import torch
 
 from panic_assets.models.base import Device
 from panic_assets.models.entry import BuiltinSource, FolderSource, HubSource, ModelEntry, PackageSource
-from panic_assets.models.errors import ModelLoadError
+from panic_assets.models.errors import ModelError, ModelLoadError
 
 _NOT_WEIGHTS_OF_OURS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.gguf")
 _OTHER_COPIES = ("onnx/*", "openvino/*", "original/*", "consolidated*", "*.tflite")
@@ -31,12 +31,28 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def choose_device(device: Device) -> torch.device:
-    """The torch device; ``auto`` is CUDA if there, else Apple's GPU, else the CPU."""
+    """The torch device; ``auto`` is CUDA if there, else Apple's GPU, else the CPU.
+
+    Raises:
+        ModelError: a name that torch does not know, or a device that is not there.
+    """
     if device != "auto":
-        return torch.device(device)
+        return _existing(device)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _existing(name: str) -> torch.device:
+    try:
+        place = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"device: there is no {name!r}; auto, cpu, mps, cuda or cuda:1 would be right") from error
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise ModelError(f"device: {name} is asked for, but torch sees {torch.cuda.device_count()} CUDA devices here")
+    if place.type == "mps" and not torch.backends.mps.is_available():
+        raise ModelError("device: mps is asked for, but torch sees no Apple GPU here")
+    return place
 
 
 def choose_dtype(entry: ModelEntry, device: torch.device) -> torch.dtype:
@@ -193,17 +209,18 @@ def load_whole(
     return model
 
 
-def cut_off(tokenizer: Any, texts: list[str], limit: int | None) -> list[bool]:
-    """For each text whether it has more tokens, special ones included, than are read.
+def cut_off(tokenizer: Any, texts: list[str], limit: int | None, special_tokens: bool = True) -> list[bool]:
+    """For each text whether it has more tokens than are read.
 
     Args:
         tokenizer: of transformers.
         texts: as the model gets them.
         limit: tokens that are read; None for as many as the tokenizer says.
+        special_tokens: whether those that the tokenizer adds count.
     """
     if limit is None:
         limit = int(min(tokenizer.model_max_length, 2**31))
-    tokens = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+    tokens = tokenizer(texts, truncation=False, verbose=False, add_special_tokens=special_tokens)["input_ids"]
     return [len(row) > limit for row in tokens]
 
 
