@@ -99,9 +99,7 @@ def test_the_patterns_find_what_they_should(what: str, text: str) -> None:
     assert re.search(FORBIDDEN[what], text)
 
 
-@pytest.mark.parametrize(
-    "text", ["colour #1f77b4", "&#123;", "dagster==1.13.27", "tag: #a", "v10.1.2", "#000000"]
-)
+@pytest.mark.parametrize("text", ["colour #1f77b4", "&#123;", "dagster==1.13.27", "tag: #a", "v10.1.2", "#000000"])
 def test_the_patterns_leave_the_rest_alone(text: str) -> None:
     assert not [what for what, pattern in FORBIDDEN.items() if re.search(pattern, text)]
 

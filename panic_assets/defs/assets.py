@@ -212,15 +212,17 @@ def clusters(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.Ma
     description="A DuckDB file of views over the lake, for any SQL client.",
 )
 def catalog(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
-    """The file ``catalog.duckdb``: built aside and swapped in."""
+    """The file ``catalog.duckdb``: built aside and swapped in. Then parts go that no reader can hold any more."""
     from panic_assets.lake import build_catalog
 
     started = time.perf_counter()
     path = build_catalog(laboratory.lake.root, laboratory.catalog)
+    removed = laboratory.lake.tidy()  # only now: the catalog before this one may have named what goes
     return dg.MaterializeResult(
         metadata={
             "path": dg.MetadataValue.path(str(path)),
             "bytes": path.stat().st_size,
+            "old_parts_removed": removed,
             "seconds": round(time.perf_counter() - started, 3),
         }
     )

@@ -59,11 +59,6 @@ def judge(connection: duckdb.DuckDBPyConnection, rule: Rule, experiment: str | N
     return Verdict(rule, count, examples)
 
 
-def rules_of(asset: str) -> list[Rule]:
-    """The rules for one asset."""
-    return [rule for rule in RULES if rule.asset == asset]
-
-
 def _plain(value: Any) -> Any:
     """A value that JSON has; infinities and NaN are none and become words."""
     if isinstance(value, bytes):

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from panic_assets import paths
-from panic_assets.lake.errors import CorruptPart, LakeError
+from panic_assets.lake.errors import CorruptPart, LakeError, PartitionLocked
 from panic_assets.lake.locks import locked
 from panic_assets.lake.manifest import MANIFEST, Manifest, load_manifest, save_manifest
 from panic_assets.lake.parts import check_content, read_part
 from panic_assets.lake.rows import Where, labels_verdict, sorted_rows, stack
-from panic_assets.lake.schemas import TableSpec, table_spec
+from panic_assets.lake.schemas import TABLES, TableSpec, table_spec
 from panic_assets.lake.writer import LOCK, Writer, remove_strays
 
 #: Readers may hold dropped parts this long: a day, longer than any query.
@@ -227,3 +227,16 @@ class Lake:
                 save_manifest(folder, replace(manifest, retired=kept))
                 remove_strays(folder, load_manifest(folder) or manifest)
             return len(old)
+
+    def tidy(self, older_than_seconds: float = GRACE_SECONDS) -> int:
+        """`remove_old` for every partition; those that are being written are left for the next time.
+
+        Without it, each compaction would leave a second copy of its rows on the disk for good.
+        """
+        removed = 0
+        for table, spec in TABLES.items():
+            keys: Sequence[str | None] = self.experiments(table) if spec.partitioned else [None]
+            for key in keys:
+                with suppress(PartitionLocked):
+                    removed += self.remove_old(table, key, older_than_seconds)
+        return removed

@@ -13,7 +13,7 @@ import pytest
 from panic_assets.clustering.density import Parameters
 from panic_assets.clustering.stage import ClusteringSummary, cluster_lake
 from panic_assets.lake import Lake, connect
-from panic_assets.lake.rules import judge, rules_of
+from panic_assets.lake.rules import RULES, judge
 
 TABLES = ("clusterings", "clusters", "cluster_assignments")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,7 +69,8 @@ def _invocation(experiment: str, place: int) -> dict[str, Any]:
 
 def broken(lake: Lake) -> list[str]:
     with connect(lake.root) as connection:
-        return [rule.name for rule in rules_of("clusters") if not judge(connection, rule).holds]
+        rules = [rule for rule in RULES if rule.asset == "clusters"]
+        return [rule.name for rule in rules if not judge(connection, rule).holds]
 
 
 def ids(lake: Lake) -> set[bytes]:

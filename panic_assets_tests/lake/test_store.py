@@ -318,3 +318,25 @@ def test_keys_that_come_twice_are_found(lake):
         writer.commit()
     (problem,) = lake.verify("runs", "first")
     assert "1 keys come more than once, such as {'experiment': 'first', 'run_number': 2}" in problem.message
+
+
+def test_tidying_frees_what_compaction_left_in_every_partition_but_those_being_written(tmp_path):
+    lake = Lake(tmp_path / "lake")
+    for experiment in ("first", "second"):
+        with lake.writer("runs", experiment) as writer:
+            for number in (0, 1):
+                writer.append(rows("runs", [number], experiment))
+                writer.commit()
+            writer.compact()
+
+    def files() -> dict[str, int]:
+        return {key: len(list(lake.folder("runs", key).glob("*.parquet"))) for key in ("first", "second")}
+
+    assert files() == {"first": 3, "second": 3}
+    assert lake.tidy() == 0, "readers may still hold what was dropped just now"
+    with lake.writer("runs", "second"):
+        assert lake.tidy(older_than_seconds=0) == 2
+    assert files() == {"first": 1, "second": 3}
+    assert lake.tidy(older_than_seconds=0) == 2
+    assert files() == {"first": 1, "second": 1}
+    assert lake.read("runs").num_rows == 4

@@ -29,22 +29,6 @@ def captions(model: LoadedModel, pictures: list[np.ndarray], seeds: list[int]) -
     return [str(output.value) for output in model.invoke(pictures, seeds)]
 
 
-@pytest.fixture(scope="module")
-def loaded(registry: Registry, checkpoint: Callable[[str], Path]) -> Callable[..., LoadedModel]:
-    """Registry entries on tiny checkpoints, loaded once in this module."""
-    models: dict[str, LoadedModel] = {}
-
-    def get(name: str, checkpoint_name: str | None = None, **overrides: Any) -> LoadedModel:
-        entry = registry[name]
-        key = json.dumps([name, checkpoint_name, overrides], sort_keys=True)
-        if key not in models:
-            folder = checkpoint(checkpoint_name or str(entry.model_class))
-            models[key] = load_model(tiny.entry(entry, folder, **overrides), "cpu")
-        return models[key]
-
-    return get
-
-
 @pytest.mark.parametrize("name", WRITERS)
 def test_greedy_captions_depend_on_the_picture_alone(name: str, loaded: Callable[..., LoadedModel]) -> None:
     model, pictures = loaded(name), tiny.pictures(4)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,22 +21,6 @@ OTHERS = ["zz", "q", "a red cat", "uu uuu"]
 
 def pictures(model: LoadedModel, prompts: list[str], seeds: list[int]) -> list[np.ndarray]:
     return [np.asarray(output.value) for output in model.invoke(prompts, seeds)]
-
-
-@pytest.fixture(scope="module")
-def loaded(registry: Registry, checkpoint: Callable[[str], Path]) -> Callable[..., LoadedModel]:
-    """Registry entries on tiny checkpoints, loaded once in this module."""
-    models: dict[str, LoadedModel] = {}
-
-    def get(name: str, checkpoint_name: str | None = None, **overrides: Any) -> LoadedModel:
-        entry = registry[name]
-        key = json.dumps([name, checkpoint_name, overrides], sort_keys=True)
-        if key not in models:
-            folder = checkpoint(checkpoint_name or str(entry.model_class))
-            models[key] = load_model(tiny.entry(entry, folder, **overrides), "cpu")
-        return models[key]
-
-    return get
 
 
 @pytest.mark.parametrize("name", DRAWN)
