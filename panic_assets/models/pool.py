@@ -10,6 +10,7 @@ import gc
 import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TypeVar
 
@@ -57,6 +58,20 @@ class ModelPool:
                 self.loads += 1
             self._loaded.move_to_end(key)
             return self._loaded[key][0].for_entry(entry)
+
+    def release(self, load_identities: Iterable[str]) -> None:
+        """Let go of models, those that are not loaded aside."""
+        with self._lock:
+            gone = [key for key in load_identities if self._loaded.pop(key, None) is not None]
+            self.evictions += len(gone)
+            if gone:
+                _release()
+
+    @property
+    def resident(self) -> dict[str, float]:
+        """Registered GiB of what is loaded, by ``load_identity``."""
+        with self._lock:
+            return {key: memory for key, (_, memory) in self._loaded.items()}
 
     @property
     def memory_gb(self) -> float:
