@@ -61,8 +61,7 @@ class Reply:
     """What came of a call.
 
     ``outputs``: one for each input; of an embedder the rows of a float32 array (items, dimension). ``seconds`` is the
-    time in the model, ``loading_seconds`` what went before to load it. ``device`` says what computed it, such as
-    ``cpu`` or the name of a GPU. ``resident``: registered GiB of the models now in memory, by ``load_identity``.
+    time in the model, ``loading_seconds`` what went before to load it. ``device`` is the hardware that computed it. ``resident``: registered GiB of the models now in memory, by ``load_identity``.
     ``peak_gb``: the most memory that the device has held, GiB; None where that can't be told.
     """
 
@@ -83,6 +82,10 @@ class Device(Protocol):
     @property
     def name(self) -> str:
         """Its name among the devices of a session, such as ``cpu``, ``cuda:1`` or ``cpu #2``."""
+
+    @property
+    def hardware(self) -> str:
+        """What computes: ``cpu``, or a GPU by its product name. Recorded with each invocation."""
 
     @property
     def capacity_gb(self) -> float | None:

@@ -21,6 +21,7 @@ MIB = 1024 * 1024
 # Nested fields are called "element" because Parquet calls them so: the type is then the same before and after a file.
 _FLOAT32 = pa.field("element", pa.float32(), nullable=False)
 STRINGS = pa.list_(pa.field("element", pa.string()))
+_INTEGERS = pa.list_(pa.field("element", pa.int32()))
 DOUBLES = pa.list_(pa.field("element", pa.float64()))
 #: Stands for ``fixed_size_list<float32 not null>[d]`` with d free to differ between label sets.
 VECTOR = pa.list_(_FLOAT32)
@@ -211,7 +212,6 @@ TABLES: dict[str, TableSpec] = {
                 _text("text", "The output, when it is text.", nullable=True),
                 Column("image_hash", HASH, "", "Hash of the output's pixels, when it is a picture.", nullable=True),
                 Column("flags", STRINGS, "", "Doubts about the output, such as black_image or empty_text."),
-                Column("shared", pa.bool_(), "", "Computed once for several runs that asked the same."),
                 _number("model_seconds", pa.float64(), "Its share of the time that its call took.", "seconds"),
                 _number("retries", pa.int32(), "How often it was tried again.", "calls"),
                 _time("started_at", "When its batch was started."),
@@ -219,6 +219,7 @@ TABLES: dict[str, TableSpec] = {
             ),
             key=("experiment", "run_number", "sequence_number"),
             sort=("experiment", "run_number", "sequence_number"),
+            schema_version=2,
         ),
         TableSpec(
             "images",
@@ -226,8 +227,8 @@ TABLES: dict[str, TableSpec] = {
             (
                 _EXPERIMENT,
                 Column("image_hash", HASH, "", "blake2b-128 over shape and pixels."),
-                _number("run_number", pa.int32(), "Run in which the picture appeared first."),
-                _number("sequence_number", pa.int32(), "Place in that run at which it appeared first."),
+                _number("run_number", pa.int32(), "The first run, by number, in which the picture appears."),
+                _number("sequence_number", pa.int32(), "Place at which it appears first in that run."),
                 _text("format", "Encoding, such as webp-lossless."),
                 _number("width", pa.int32(), "Width of the picture.", "pixels"),
                 _number("height", pa.int32(), "Height of the picture.", "pixels"),
@@ -257,14 +258,37 @@ TABLES: dict[str, TableSpec] = {
                 _text("error", "What failed, when the run failed.", nullable=True),
                 _time("failed_at", "When it failed.", nullable=True),
                 _number("flagged", pa.int32(), "Outputs with at least one flag.", "invocations"),
-                _number("shared", pa.int32(), "Outputs that were computed for several runs at once.", "invocations"),
+                _number(
+                    "shared",
+                    pa.int32(),
+                    "Invocations with the model, input and seed of another: such work is done once.",
+                    "invocations",
+                ),
                 _number("retries", pa.int32(), "Calls that were tried again.", "calls"),
                 _number("model_seconds", pa.float64(), "The run's share of the time spent in models.", "seconds"),
                 _time("started_at", "When its first invocation was started.", nullable=True),
                 _time("completed_at", "When the run ended."),
+                _number("events", pa.int32(), "Rows of `events` that name the run.", "events", nullable=True),
             ),
             key=("experiment", "run_number"),
             sort=("experiment", "run_number"),
+            schema_version=2,
+        ),
+        TableSpec(
+            "events",
+            "What went wrong while an experiment was run, and was dealt with.",
+            (
+                _EXPERIMENT,
+                _number("number", pa.int64(), "Place among the events of the experiment."),
+                _time("at", "When it happened."),
+                _text("kind", "out_of_memory, timed_out, device_lost, bad_output, or error."),
+                _text("model", "Model that was called.", nullable=True),
+                _text("device", "Device that it was called on.", nullable=True),
+                _text("message", "What was said."),
+                Column("run_numbers", _INTEGERS, "", "Runs that waited for the call; empty where none did."),
+            ),
+            key=("experiment", "number"),
+            sort=("experiment", "number"),
         ),
         TableSpec(
             "embeddings",

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from panic_assets.devices.base import Device
 from panic_assets.errors import PanicError
 from panic_assets.experiment import Experiment
 from panic_assets.lake import Lake
 from panic_assets.lake.schemas import vector_type
+from panic_assets.loop.dispatch import Dispatcher, Facts, Incident, Request
+from panic_assets.loop.events import append_events, event_of
 from panic_assets.loop.pictures import PictureShelf
-from panic_assets.models.base import Embedder, Medium
-from panic_assets.models.pool import ModelPool
+from panic_assets.models.base import Medium
 from panic_assets.models.registry import ModelEntry
 
 PROMPT_SEQUENCE_NUMBER = -1
@@ -55,8 +57,9 @@ def embed_experiment(
     lake: Lake,
     experiment: Experiment,
     models: Mapping[str, ModelEntry],
-    pool: ModelPool,
+    devices: Sequence[Device],
     on_progress: Callable[[str, int, int], None] | None = None,
+    facts: Facts | None = None,
 ) -> list[EmbeddingSummary]:
     """Bring the table ``embeddings`` up to date for every embedding model of the experiment.
 
@@ -71,7 +74,8 @@ def embed_experiment(
     summaries = []
     for name in experiment.embedding_models:
         report = (lambda done, total, name=name: on_progress(name, done, total)) if on_progress else (lambda *_: None)
-        summaries.append(_embed(lake, experiment.name, models[name], pool, report))
+        with Dispatcher(devices, {name: models[name]}, facts) as dispatcher:
+            summaries.append(_embed(lake, experiment.name, models[name], dispatcher, report))
     return summaries
 
 
@@ -110,10 +114,10 @@ def _points(lake: Lake, experiment: str, media: frozenset[str]) -> Iterator[tupl
 
 
 def _embed(
-    lake: Lake, experiment: str, entry: ModelEntry, pool: ModelPool, report: Callable[[int, int], None]
+    lake: Lake, experiment: str, entry: ModelEntry, dispatcher: Dispatcher, report: Callable[[int, int], None]
 ) -> EmbeddingSummary:
     started = time.perf_counter()
-    done, model_seconds = 0, 0.0
+    done = 0
     with lake.writer("embeddings", experiment) as writer:  # the lock first: what is missing is then missing for good
         points, stale = pending_points(lake, experiment, entry)
         takers: dict[str | bytes, list[Point]] = {}
@@ -122,19 +126,18 @@ def _embed(
         if stale:
             writer.replace([], {"embedding_model": entry.name})
         for items, values, modality in _chunks(lake, experiment, takers) if points else ():
-            embedder = pool.get(entry)
-            assert isinstance(embedder, Embedder), f"{entry.name} is not an embedding model"
-            before = time.perf_counter()
-            vectors = _vectors(embedder, values, modality)
-            model_seconds += time.perf_counter() - before
-            _check(embedder, items, vectors)
+            vectors, incidents = _vectors(dispatcher, entry, items, values, modality)
+            runs = {item: {point.run_number for point in takers[item]} for item in items} if incidents else {}
+            append_events(lake, experiment, [event_of(incident, runs) for incident in incidents])
+            _check(entry, items, vectors)
             rows = [(point, vector) for item, vector in zip(items, vectors, strict=True) for point in takers[item]]
             writer.append(_table(experiment, entry, rows), {"embedding_model": entry.name})
             writer.commit()
             done += len(items)
             report(done, len(takers))
         writer.compact()
-    return EmbeddingSummary(entry.name, len(points), len(takers), time.perf_counter() - started, model_seconds)
+    seconds = time.perf_counter() - started
+    return EmbeddingSummary(entry.name, len(points), len(takers), seconds, dispatcher.totals.model_seconds)
 
 
 def _chunks(
@@ -156,22 +159,37 @@ def _chunks(
             yield part, [pixels[image_hash] for image_hash in part], "image"
 
 
-def _vectors(embedder: Embedder, items: Sequence[Any], modality: Medium) -> np.ndarray:
-    """float32 (n, d), computed in batches of one size with the tail padded, so that companions don't matter."""
-    size, parts = embedder.entry.batch, []
-    for start in range(0, len(items), size):
-        batch = items[start : start + size]
-        padded = [*batch, *[batch[0]] * (size - len(batch))]
-        parts.append(embedder.embed(padded, modality)[: len(batch)])
-    return np.concatenate(parts)
+def _vectors(
+    dispatcher: Dispatcher, entry: ModelEntry, items: Sequence[str | bytes], values: Sequence[Any], modality: Medium
+) -> tuple[np.ndarray, list[Incident]]:
+    """float32 (items, dimension), and what went wrong on the way.
+
+    Raises:
+        Exception: what the model raised for an item that was asked alone.
+    """
+    requests = [Request(item, value, step=place) for place, (item, value) in enumerate(zip(items, values, strict=True))]
+    dispatcher.submit(entry.name, requests, modality)
+    vectors: dict[Any, np.ndarray] = {}
+    incidents: list[Incident] = []
+    while len(vectors) < len(items):
+        came = dispatcher.come()
+        if isinstance(came, Incident):
+            incidents.append(came)
+            continue
+        for answer in came:
+            if answer.error is not None:
+                raise answer.error
+            assert isinstance(answer.output, np.ndarray)
+            vectors[answer.key] = answer.output
+    return np.stack([vectors[item] for item in items]), incidents
 
 
-def _check(embedder: Embedder, items: Sequence[str | bytes], vectors: np.ndarray) -> None:
-    name = embedder.entry.name
-    if vectors.shape != (len(items), embedder.dimension):
+def _check(entry: ModelEntry, items: Sequence[str | bytes], vectors: np.ndarray) -> None:
+    name = entry.name
+    if vectors.shape != (len(items), entry.dimension):
         raise BadVectors(
             f"embedding model {name} gave vectors of shape {vectors.shape}, expected "
-            f"({len(items)}, {embedder.dimension}): correct `dimension` of its registry entry"
+            f"({len(items)}, {entry.dimension}): correct `dimension` of its registry entry"
         )
     finite = np.isfinite(vectors).all(1)
     if not finite.all():

@@ -5,11 +5,11 @@ Here belongs the sum at the end of an engine's work. Why a run ended is told by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow.compute as pc
+import polars as pl
 
 from panic_assets.lake import Lake
 from panic_assets.loop.state import RunState
@@ -17,18 +17,21 @@ from panic_assets.loop.state import RunState
 _LOCK_SECONDS = 30.0
 
 
-def write_outcomes(lake: Lake, experiment: str, states: Sequence[RunState]) -> None:
+def write_outcomes(lake: Lake, experiment: str, states: Sequence[RunState], behaviours: Mapping[str, str]) -> None:
     """Bring the table ``outcomes`` up to date; nothing is written where nothing is new.
+
+    ``behaviours`` gives the seed behaviour of each model.
 
     Raises:
         LakeError: the table can't be read or written.
     """
-    sums = _sums(lake, experiment)
+    sums = _sums(lake, experiment, behaviours)
     nothing: dict[str, Any] = {
         "flagged": 0,
         "shared": 0,
         "retries": 0,
         "model_seconds": 0.0,
+        "events": 0,
         "started_at": None,
         "completed_at": None,
     }
@@ -57,18 +60,39 @@ def write_outcomes(lake: Lake, experiment: str, states: Sequence[RunState]) -> N
             writer.commit()
 
 
-def _sums(lake: Lake, experiment: str) -> dict[int, dict[str, Any]]:
+def _sums(lake: Lake, experiment: str, behaviours: Mapping[str, str]) -> dict[int, dict[str, Any]]:
     """By run number: counts, seconds and times over its invocations."""
-    names = ["shared", "retries", "model_seconds", "started_at", "completed_at"]
-    table = lake.read("invocations", experiment, columns=["run_number", "flags", *names])
-    flagged = pc.greater(pc.list_value_length(table["flags"]), 0)
-    # Cast, because a sum of booleans is not defined for all of Arrow's numbers.
-    table = table.append_column("flagged", pc.cast(flagged, "int64"))
-    table = table.set_column(table.column_names.index("shared"), "shared", pc.cast(table["shared"], "int64"))
-    how = {"flagged": "sum", "shared": "sum", "retries": "sum", "model_seconds": "sum"}
-    how |= {"started_at": "min", "completed_at": "max"}
-    grouped = table.group_by("run_number", use_threads=False).aggregate(list(how.items()))
-    return {
-        row["run_number"]: {name: row[f"{name}_{function}"] for name, function in how.items()}
-        for row in grouped.to_pylist()
-    }
+    names = ["run_number", "sequence_number", "model", "seed", "text", "image_hash", "flags", "retries"]
+    names += ["model_seconds", "started_at", "completed_at"]
+    rows = pl.DataFrame(lake.read("invocations", experiment, columns=names))
+    prompts = pl.DataFrame(lake.read("runs", experiment, columns=["run_number", "prompt"]))
+    events = pl.DataFrame(lake.read("events", experiment, columns=["run_numbers"]))
+    named = events.explode("run_numbers").group_by(run_number="run_numbers").agg(events=pl.len())
+    # A run's first input is its prompt, any other the output before it. The seed counts as far as the model heeds it.
+    before = pl.col("sequence_number") - 1
+    inputs = rows.select(
+        "run_number", sequence_number=pl.col("sequence_number") + 1, before="text", picture="image_hash"
+    )
+    heeds = pl.col("model").replace_strict(behaviours, default="none", return_dtype=pl.String)
+    work = (
+        rows.join(inputs, on=["run_number", "sequence_number"], how="left")
+        .join(prompts, on="run_number", how="left")
+        .with_columns(
+            input=pl.when(before < 0).then("prompt").otherwise("before"),
+            seed=pl.when(heeds == "deterministic").then(0).otherwise("seed"),
+            own=pl.when(heeds == "none").then(pl.struct("run_number", "sequence_number")),
+        )
+    )
+    shared = pl.len().over("model", "seed", "input", "picture", "own") > 1
+    sums = (
+        work.with_columns(shared=shared, flagged=pl.col("flags").list.len() > 0)
+        .group_by("run_number")
+        .agg(
+            pl.sum("flagged", "shared", "retries", "model_seconds"),
+            pl.min("started_at"),
+            pl.max("completed_at"),
+        )
+        .join(named, on="run_number", how="left")
+        .with_columns(pl.col("events").fill_null(0))
+    )
+    return {row.pop("run_number"): row for row in sums.to_dicts()}

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 class Progress:
     """How far an experiment is, in invocations. ``total`` shrinks when runs end before their maximum length.
 
-    ``resumed`` were there at the start; ``computed`` counts shared work once.
+    ``resumed`` were there at the start; ``computed`` counts shared work once. ``seconds`` since the start, and
+    ``seconds_left`` as estimated from what the models took so far; None while that can't be told.
     """
 
     done: int = 0
@@ -21,13 +22,9 @@ class Progress:
     computed: int = 0
     network: str = ""
     seconds: float = 0.0
+    seconds_left: float | None = None
 
     @property
     def rate(self) -> float:
-        """Invocations done in a second since the start, loading of models apart."""
+        """Invocations done in a second since the start."""
         return (self.done - self.resumed) / self.seconds if self.seconds else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimate from the rate so far; None while nothing was done."""
-        return (self.total - self.done) / self.rate if self.rate else None

@@ -11,14 +11,16 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from panic_assets.lake import Lake, images
+from panic_assets.loop.events import numbered
 from panic_assets.loop.pictures import Settled
+from panic_assets.loop.places import settle_places
 
-_TABLES = ("images", "invocations")
+_TABLES = ("images", "invocations", "events")
 #: What may wait to be encoded; and as much again, encoded, may wait for a commit.
 WAITING_BYTES = 256 * 1024 * 1024
 
@@ -34,10 +36,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is written together or not at all: rows of ``invocations`` and the new pictures they name."""
+    """What is written together or not at all: rows of ``invocations`` and the new pictures they name; and ``events``.
+
+    Events come without ``experiment`` and ``number``.
+    """
 
     invocations: list[dict[str, Any]]
     pictures: list[Picture]
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -108,6 +114,7 @@ class Recorder:
         failure = error or self._error
         try:
             if failure is None:
+                settle_places(self._lake, self._experiment, self._writers["images"])
                 for writer in self._writers.values():
                     writer.compact()
         except BaseException as late:
@@ -175,6 +182,7 @@ class Recorder:
                     new = [future.result() for future in item.images]
                     rows["images"] += new
                     rows["invocations"] += item.entry.invocations
+                    rows["events"] += item.entry.events
                     encoded_bytes += sum(row["byte_size"] for row in new)
                     with self._room:
                         self._waiting_bytes -= item.entry.size
@@ -190,6 +198,7 @@ class Recorder:
         """Images first: an invocation that is there always has its picture; a picture may wait for its invocation."""
         for name in _TABLES:
             if rows[name]:
-                self._writers[name].append(rows[name])
+                new = numbered(self._lake, self._experiment, rows[name]) if name == "events" else rows[name]
+                self._writers[name].append(new)
                 self._writers[name].commit()
             rows[name].clear()

@@ -59,7 +59,6 @@ def _invocation(experiment: str, place: int) -> dict[str, Any]:
         "batch_size": 1,
         "text": f"{experiment} says {place}",
         "flags": [],
-        "shared": False,
         "model_seconds": 0.0,
         "retries": 0,
         "started_at": NOW,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from panic_assets.devices.local import LocalDevice
 from panic_assets.errors import PanicError
 from panic_assets.lake import Lake
 from panic_assets.loop import embedding
@@ -58,15 +59,15 @@ def materialise(
     lake, asked = Lake(Path(folder) / "lake"), experiment(**values)
     entries = resolve_models(asked, registry())
     embedding._CHUNK.update(text=16, image=16)  # several commits even of this little
-    pool = WatchedPool(watch=slow)
+    devices = [LocalDevice(WatchedPool(watch=slow))]
     try:
         plans = register(lake, asked, entries)
         summary = run_experiment(
-            lake, asked, plans, entries, pool, lambda news: tell(news.done), commit_seconds=commit_seconds
+            lake, asked, plans, entries, devices, lambda news: tell(news.done), commit_seconds=commit_seconds
         )
         tell(summary.invocations + 1)
         embedding.embed_experiment(
-            lake, asked, entries, pool, lambda name, done, total: tell(summary.invocations + 2 + done)
+            lake, asked, entries, devices, lambda name, done, total: tell(summary.invocations + 2 + done)
         )
     except PanicError as error:
         (Path(folder) / "error").write_text(str(error))

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from panic_assets.devices.base import Device
+from panic_assets.devices.local import LocalDevice
 from panic_assets.experiment import Experiment
 from panic_assets.lake import Lake, images
 from panic_assets.loop.engine import Summary, run_experiment
@@ -22,7 +24,7 @@ from panic_assets.models.registry import Registry, load_registry
 
 SMALL = {"parameters": {"side": 8}}
 # What a second computation of the same may give differently.
-PASSING = {"started_at", "completed_at", "failed_at", "created_at", "model_seconds", "retries"}
+PASSING = {"started_at", "completed_at", "failed_at", "created_at", "model_seconds", "retries", "events", "device"}
 
 
 @cache
@@ -103,12 +105,17 @@ class WatchedPool(ModelPool):
 
 
 def run(
-    lake: Lake, asked: Experiment, pool: ModelPool | None = None, models: Registry | None = None, **options: Any
+    lake: Lake,
+    asked: Experiment,
+    pool: ModelPool | None = None,
+    models: Registry | None = None,
+    devices: Sequence[Device] | None = None,
+    **options: Any,
 ) -> Summary:
-    """Register and run, as a person would."""
+    """Register and run, as a person would; on one device of this process unless told otherwise."""
     entries = resolve_models(asked, models or registry())
     plans = register(lake, asked, entries)
-    return run_experiment(lake, asked, plans, entries, pool or plain_pool(), **options)
+    return run_experiment(lake, asked, plans, entries, devices or [LocalDevice(pool or plain_pool())], **options)
 
 
 def fresh(folder: Path, asked: Experiment, **options: Any) -> Lake:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from panic_assets.devices.local import LocalDevice
 from panic_assets.experiment import Experiment
 from panic_assets.lake import Lake, images
 from panic_assets.lake.errors import PartitionLocked
@@ -22,7 +23,7 @@ BOTH = ["DummyText", "DummyVision"]
 
 
 def _embed(lake: Lake, asked: Experiment, pool: ModelPool | None = None) -> list[EmbeddingSummary]:
-    return embed_experiment(lake, asked, resolve_models(asked, registry()), pool or plain_pool())
+    return embed_experiment(lake, asked, resolve_models(asked, registry()), [LocalDevice(pool or plain_pool())])
 
 
 def test_each_model_embeds_what_it_can_and_texts_start_at_the_prompt(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_progress_is_told_for_each_model(tmp_path: Path) -> None:
     lake = fresh(tmp_path, asked)
     told: list[tuple[str, int, int]] = []
     entries = resolve_models(asked, registry())
-    embed_experiment(lake, asked, entries, plain_pool(), lambda *news: told.append(news))
+    embed_experiment(lake, asked, entries, [LocalDevice(plain_pool())], lambda *news: told.append(news))
     assert told == [("DummyText", 6, 6), ("DummyVision", 4, 4)]
 
 

@@ -82,7 +82,8 @@ def children() -> Iterator[Children]:
 
 
 def _tables(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    return {table: content(Lake(folder / "lake"), table) for table in TABLES}
+    """All tables but the events: a run that fails is tried again after each kill, and says so again."""
+    return {table: content(Lake(folder / "lake"), table) for table in TABLES if table != "events"}
 
 
 def _progress(folder: Path) -> int:
@@ -102,7 +103,7 @@ def test_the_experiment_of_these_tests_has_what_they_are_about(children: Childre
     tables, _ = _whole(children, tmp_path / "whole", VALUES)
     reasons = [row["stop_reason"] for row in tables["outcomes"]]
     assert {"failed", "length", "cycle"} == set(reasons)
-    assert any(row["shared"] and row["batch_size"] for row in tables["invocations"])
+    assert any(row["shared"] for row in tables["outcomes"])
     assert any(row["batch_size"] == 0 for row in tables["invocations"])
     assert len({row["experiment"] for row in tables["embeddings"]}) == 1
 
@@ -152,7 +153,7 @@ def test_a_kill_before_any_durable_step_changes_nothing(children: Children, tmp_
 def test_a_limit_on_file_sizes_is_told_with_its_remedy_and_loses_nothing(children: Children, tmp_path: Path) -> None:
     expected, _ = _whole(children, tmp_path / "whole", VALUES)
     folder = tmp_path / "limited"
-    assert os.waitstatus_to_exitcode(children.run(folder, VALUES, commit_seconds=0.0, file_bytes=30_000)) == FAILED
+    assert os.waitstatus_to_exitcode(children.run(folder, VALUES, commit_seconds=0.0, file_bytes=12_000)) == FAILED
     error = (folder / "error").read_text()
     assert "could not be written: File too large. Earlier commits are intact; raise the limit on file sizes" in error
     held = Lake(folder / "lake").read("invocations", "small").num_rows

@@ -30,7 +30,6 @@ def _entry(number: int, side: int = 16, **changes: Any) -> Entry:
         "batch_size": 1,
         "image_hash": settled.image_hash,
         "flags": [],
-        "shared": False,
         "model_seconds": 0.0,
         "retries": 0,
         "started_at": now,

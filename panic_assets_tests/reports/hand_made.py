@@ -50,7 +50,6 @@ def make_lake(root: Path, runs: Sequence[tuple[tuple[str, ...], int, Sequence[st
                     "batch_size": 1,
                     "text": text,
                     "flags": [],
-                    "shared": False,
                     "model_seconds": 0.0,
                     "retries": 0,
                     "started_at": NOW,
