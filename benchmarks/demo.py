@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.common import RESULTS, machine, markdown_table, versions, write_results
+from panic_assets.devices.local import LocalDevice
 from panic_assets.experiment import Experiment
 from panic_assets.lake import Lake
 from panic_assets.loop.engine import run_experiment
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     models = resolve_models(demo, load_registry())
     with tempfile.TemporaryDirectory() as folder, ModelPool() as pool:
         lake = Lake(Path(folder))
-        summary = run_experiment(lake, demo, register(lake, demo, models), models, pool)
+        summary = run_experiment(lake, demo, register(lake, demo, models), models, [LocalDevice(pool)])
         plans = plan_runs(demo, models)[:: max(1, len(demo.networks) * 4)]
         single = _one_by_one(plans, models, pool, steps=8)
     batched = summary.model_seconds / summary.computed

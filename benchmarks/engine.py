@@ -21,6 +21,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.common import RESULTS, Cost, machine, markdown_table, measure, versions, write_results
+from panic_assets.devices.local import LocalDevice
 from panic_assets.experiment import Experiment
 from panic_assets.lake import Lake, images
 from panic_assets.loop import engine
@@ -85,7 +86,7 @@ def run_engine(
     pool = pool or TimedPool()
     lake, models = Lake(folder), resolve_models(asked, load_registry())
     plans = register(lake, asked, models)
-    summary, cost = measure(lambda: engine.run_experiment(lake, asked, plans, models, pool))
+    summary, cost = measure(lambda: engine.run_experiment(lake, asked, plans, models, [LocalDevice(pool)]))
     return summary, cost, pool
 
 
@@ -154,7 +155,6 @@ def lake_rival(folder: Path, asked: Experiment, per_run: bool) -> tuple[int, Cos
                     "batch_size": 1,
                     "text": value if isinstance(value, str) else None,
                     "flags": [],
-                    "shared": False,
                     "model_seconds": 0.0,
                     "retries": 0,
                     "started_at": now,

@@ -95,7 +95,9 @@ def invocations(
     entries = models.resolve(experiment)
     plans = register(laboratory.lake, experiment, entries)
     observer = Observer(context, "invocations")
-    summary = run_experiment(laboratory.lake, experiment, plans, entries, models.pool, observer.engine)
+    summary = run_experiment(
+        laboratory.lake, experiment, plans, entries, models.opened, observer.engine, facts=laboratory.facts
+    )
     context.log.info(
         f"{summary.computed} of {summary.invocations} invocations computed in {summary.seconds:.1f} s, "
         f"{summary.model_seconds:.1f} s of it in models; runs ended: {summary.stop_reasons}"
@@ -107,6 +109,7 @@ def invocations(
             "model_seconds": round(summary.model_seconds, 3),
             "loading_seconds": round(summary.loading_seconds, 3),
             "share_of_time_outside_models": round(summary.overhead, 4),
+            "events": summary.events,
         }
     )
     pictures = {"images": figure(film_strips(laboratory.lake, experiment.name), "One run of each network")}
@@ -132,8 +135,9 @@ def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models
     started = time.perf_counter()
     experiment = laboratory.files.experiment(context.partition_key)
     observer = Observer(context, "embeddings")
+    entries = models.resolve(experiment)
     summaries = embed_experiment(
-        laboratory.lake, experiment, models.resolve(experiment), models.pool, observer.embeddings
+        laboratory.lake, experiment, entries, models.opened, observer.embeddings, laboratory.facts
     )
     computed = sum(summary.computed for summary in summaries)
     numbers = table_metadata(laboratory.lake, "embeddings", experiment.name, time.perf_counter() - started, computed)

@@ -5,6 +5,7 @@ Here belongs turning configuration into the plain objects of other rooms; no sci
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,15 @@ from panic_assets.files import ExperimentFiles
 from panic_assets.lake import Lake
 
 if TYPE_CHECKING:
+    from panic_assets.devices.base import Device
+    from panic_assets.devices.fleet import Fleet
+    from panic_assets.devices.known import KnownFacts
     from panic_assets.experiment import Experiment
     from panic_assets.models.entry import ModelEntry
-    from panic_assets.models.pool import ModelPool
     from panic_assets.models.registry import Registry
+
+
+DEVICES_VARIABLE = "PANIC_DEVICES"
 
 
 class Laboratory(dg.ConfigurableResource):
@@ -47,19 +53,30 @@ class Laboratory(dg.ConfigurableResource):
         return ExperimentFiles(self.root / "experiments")
 
     @property
+    def facts(self) -> KnownFacts:
+        """What is remembered of models on devices: batch sizes that fit, seconds."""
+        from panic_assets.devices.known import KnownFacts
+
+        return KnownFacts(self.root / "cache" / "devices.json")
+
+    @property
     def catalog(self) -> Path:
         """Where the DuckDB catalog goes."""
         return self.root / "catalog.duckdb"
 
 
 class Models(dg.ConfigurableResource):
-    """The registry and the models that are loaded; they stay loaded as long as the process that runs the steps."""
+    """The registry and the devices that models are loaded on; they stay loaded as long as this process runs steps.
 
-    device: str = "auto"
+    ``devices`` says where models compute (see `panic_assets.devices.fleet`): empty means ``$PANIC_DEVICES``, else
+    ``auto``. ``capacity_gb`` bounds what is loaded on each device.
+    """
+
+    devices: str = ""
     capacity_gb: float | None = None
     registry_file: str | None = None
 
-    _pool: ModelPool | None = PrivateAttr(default=None)
+    _fleet: Fleet | None = PrivateAttr(default=None)
 
     @property
     def registry(self) -> Registry:
@@ -69,13 +86,14 @@ class Models(dg.ConfigurableResource):
         return load_registry(Path(self.registry_file) if self.registry_file else None)
 
     @property
-    def pool(self) -> ModelPool:
-        """The loaded models."""
-        from panic_assets.models.pool import ModelPool
+    def opened(self) -> list[Device]:
+        """The devices, opened when they are first asked for."""
+        from panic_assets.devices.fleet import open_devices
 
-        if self._pool is None:
-            self._pool = ModelPool(self.device, self.capacity_gb)
-        return self._pool
+        if self._fleet is None:
+            spec = self.devices or os.environ.get(DEVICES_VARIABLE) or "auto"
+            self._fleet = open_devices(spec, capacity_gb=self.capacity_gb)
+        return self._fleet.devices
 
     def resolve(self, experiment: Experiment) -> dict[str, ModelEntry]:
         """Check an experiment against the registry; the entries of its models with its overrides.
@@ -89,7 +107,7 @@ class Models(dg.ConfigurableResource):
         return resolve_models(experiment, self.registry)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Give the memory back when the run is over."""
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        """Give the devices back when the run is over."""
+        if self._fleet is not None:
+            self._fleet.close()
+            self._fleet = None

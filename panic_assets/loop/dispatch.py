@@ -107,6 +107,9 @@ class Facts(Protocol):
     def note_out_of_memory(self, entry: ModelEntry, hardware: str, batch: int) -> None:
         """A batch of this size did not fit."""
 
+    def save(self) -> None:
+        """Remember what was noted."""
+
 
 @dataclass
 class Totals:
@@ -118,7 +121,7 @@ class Totals:
 
 
 class Dispatcher:
-    """Answers requests on devices. A context manager; leaving it waits for the calls that are under way.
+    """Answers requests on devices. A context manager; leaving it waits for the calls under way and saves the facts.
 
     Args:
         devices: where to compute; each has a thread for each of its lanes.
@@ -163,6 +166,8 @@ class Dispatcher:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        if self.facts:
+            self.facts.save()
 
     def expect(self, models: Iterable[str]) -> None:
         """Say which models will be asked from now on: they stay in memory before others do."""

@@ -26,15 +26,6 @@ def write_outcomes(lake: Lake, experiment: str, states: Sequence[RunState], beha
         LakeError: the table can't be read or written.
     """
     sums = _sums(lake, experiment, behaviours)
-    nothing: dict[str, Any] = {
-        "flagged": 0,
-        "shared": 0,
-        "retries": 0,
-        "model_seconds": 0.0,
-        "events": 0,
-        "started_at": None,
-        "completed_at": None,
-    }
     rows: list[dict[str, Any]] = []
     for state in states:
         row: dict[str, Any] = {
@@ -46,7 +37,7 @@ def write_outcomes(lake: Lake, experiment: str, states: Sequence[RunState], beha
             "cycle_length": state.cycle.length if state.cycle else None,
             "error": state.error,
             "failed_at": state.failed_at,
-        } | sums.get(state.plan.run_number, nothing)
+        } | sums[state.plan.run_number]
         # A run that failed at its first invocation has none that could tell a time.
         row["completed_at"] = row["completed_at"] or state.failed_at or datetime.now(UTC)
         rows.append(row)
@@ -61,7 +52,7 @@ def write_outcomes(lake: Lake, experiment: str, states: Sequence[RunState], beha
 
 
 def _sums(lake: Lake, experiment: str, behaviours: Mapping[str, str]) -> dict[int, dict[str, Any]]:
-    """By run number: counts, seconds and times over its invocations."""
+    """By number of each run: counts, seconds and times over its invocations, and the events that name it."""
     names = ["run_number", "sequence_number", "model", "seed", "text", "image_hash", "flags", "retries"]
     names += ["model_seconds", "started_at", "completed_at"]
     rows = pl.DataFrame(lake.read("invocations", experiment, columns=names))
@@ -92,7 +83,10 @@ def _sums(lake: Lake, experiment: str, behaviours: Mapping[str, str]) -> dict[in
             pl.min("started_at"),
             pl.max("completed_at"),
         )
-        .join(named, on="run_number", how="left")
-        .with_columns(pl.col("events").fill_null(0))
     )
-    return {row.pop("run_number"): row for row in sums.to_dicts()}
+    # A run that failed at its first invocation has none.
+    every = (
+        prompts.select("run_number").join(sums, on="run_number", how="left").join(named, on="run_number", how="left")
+    )
+    counts = ["flagged", "shared", "retries", "model_seconds", "events"]
+    return {row.pop("run_number"): row for row in every.with_columns(pl.col(counts).fill_null(0)).to_dicts()}

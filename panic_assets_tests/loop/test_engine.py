@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,16 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from panic_assets.devices.local import LocalDevice
 from panic_assets.experiment import Experiment
 from panic_assets.lake import Lake, images
 from panic_assets.lake.errors import CorruptPart, PartitionLocked
-from panic_assets.loop.engine import groups_of_plans
-from panic_assets.loop.planning import plan_runs, resolve_models
+from panic_assets.loop.engine import groups_of_plans, run_experiment
+from panic_assets.loop.planning import plan_runs, register, resolve_models
 from panic_assets.loop.progress import Progress
 from panic_assets.models.base import Output
 from panic_assets.models.entry import ModelEntry
 from panic_assets.models.errors import ModelLoadError
 from panic_assets_tests.loop.parts import (
+    SMALL,
     WatchedPool,
     content,
     experiment,
@@ -484,3 +488,83 @@ def test_a_lost_picture_that_is_wanted_is_named(tmp_path: Path) -> None:
     assert isinstance(last, bytes)
     with pytest.raises(Exception, match=f"no picture {last.hex()}.*panic delete small"):
         run(lake, experiment(max_length=5))
+
+
+def _tables(lake: Lake) -> dict[str, list[dict[str, Any]]]:
+    return {table: content(lake, table) for table in ("runs", "invocations", "images", "outcomes")}
+
+
+@pytest.mark.parametrize("lanes", [(1, 1), (2,), (3, 1, 2)])
+def test_any_number_of_devices_and_lanes_gives_the_same_tables(tmp_path: Path, lanes: tuple[int, ...]) -> None:
+    asked = experiment(networks=RINGS[:4], prompts=["a", "b", "c"], seeds=[1, 2, -1], models=_with_states(9, batch=3))
+    expected = _tables(fresh(tmp_path / "one", asked))
+    devices = [LocalDevice(WatchedPool(), name=f"device {place}", lanes=count) for place, count in enumerate(lanes)]
+    lake = Lake(tmp_path / "many")
+    summary = run(lake, asked, devices=devices)
+    assert summary.lanes == sum(lanes)
+    assert _tables(lake) == expected
+
+
+def test_generator_and_captioner_compute_at_once_on_a_device_with_two_lanes(tmp_path: Path) -> None:
+    """Each waits for the other to be at work too; in turns they would wait in vain."""
+    meeting, calls, met = threading.Barrier(2), list[str](), list[str]()
+
+    def meet(entry: ModelEntry, inputs: Sequence[Any], seeds: Sequence[int]) -> None:
+        calls.append(entry.name)
+        if 1 < len(calls) <= 5:  # the first batch of pictures has no captions beside it
+            meeting.wait(20)
+            met.append(entry.name)
+
+    asked = experiment(prompts=[f"prompt {n}" for n in range(6)], models=_with_states(None, batch=2), max_length=6)
+    entries = {name: _weighing(entry, 1.0) for name, entry in resolve_models(asked, registry()).items()}
+    lake = Lake(tmp_path)
+    plans = register(lake, asked, entries)
+    run_experiment(lake, asked, plans, entries, [LocalDevice(WatchedPool(watch=meet), lanes=2)])
+    assert Counter(met) == {"DummyT2I": 2, "DummyI2T": 2}
+
+
+def test_equal_work_of_two_networks_is_done_once(tmp_path: Path) -> None:
+    rings = [["DummyT2I", "DummyI2T"], ["DummyT2I", "DummyI2T2"], ["DummyT2I", "DummyI2I", "DummyI2T"]]
+    asked = experiment(networks=rings, seeds=[1, 2], max_length=3, models=_with_states(None))
+    pool = WatchedPool()
+    lake = Lake(tmp_path)
+    summary = run(lake, asked, pool)
+    assert (summary.invocations, summary.computed) == (36, 28)
+    drawn = [seed for name, _, seeds in pool.calls if name == "DummyT2I" for seed in seeds]
+    assert len(drawn) % 32 == 0
+    first = {(r["prompt_number"], r["seed"]): r["run_number"] for r in reversed(lake.read("runs", "small").to_pylist())}
+    places = {row["run_number"] for row in lake.read("images", "small").to_pylist() if row["sequence_number"] == 0}
+    assert places == set(first.values()), "a picture has the place of the first run that has it"
+
+
+def test_a_picture_gets_the_first_place_even_if_a_later_run_drew_it(tmp_path: Path) -> None:
+    lake, small = Lake(tmp_path), experiment(prompts=["b"], models=_with_states(1), seeds=[3])
+    run(lake, small)
+    run(lake, experiment(prompts=["a", "b"], models=_with_states(1), seeds=[3]))
+    rows = lake.read("invocations", "small").to_pylist()
+    for picture in lake.read("images", "small").to_pylist():
+        found = [(r["run_number"], r["sequence_number"]) for r in rows if r["image_hash"] == picture["image_hash"]]
+        assert (picture["run_number"], picture["sequence_number"]) == min(found)
+
+
+def test_what_went_wrong_is_an_event_that_names_its_runs(tmp_path: Path) -> None:
+    asked = experiment(
+        prompts=["good", "bad"], models={"DummyT2I": SMALL | {"parameters": {"side": 8, "fail_on": "bad"}}}
+    )
+    lake = Lake(tmp_path)
+    summary = run(lake, asked)
+    events = lake.read("events", "small").to_pylist()
+    assert [(e["number"], e["kind"], e["model"], e["device"], e["run_numbers"]) for e in events] == [
+        (0, "error", "DummyT2I", "cpu", [0, 1]),
+        (1, "error", "DummyT2I", "cpu", [1]),
+    ]
+    assert "fails on purpose" in events[0]["message"]
+    assert summary.events == 2
+    assert {number: row["events"] for number, row in outcomes(lake).items()} == {0: 1, 1: 2}
+    run(lake, asked)
+    assert [e["number"] for e in lake.read("events", "small").to_pylist()] == [0, 1, 2, 3]
+
+
+def test_invocations_say_what_computed_them(tmp_path: Path) -> None:
+    rows = fresh(tmp_path, experiment()).read("invocations", "small")
+    assert set(rows.column("device").to_pylist()) == {"cpu"}
