@@ -8,25 +8,29 @@ What happens to a fault:
 
 * out of memory: the batch size is halved, on that device and for good, and the requests are asked again;
 * the device was lost, or a call took too long: the requests are asked again, after a second loss each alone;
-* any other error: each request is asked again alone, in a batch of the same size, so that it spoils no other;
+* any other error: each request is asked again alone, twice if need be, in a batch of the same size, so that it spoils
+  no other;
 * a picture with values that are not finite: asked again once, for a sound model gives the same again.
 
-A request that fails alone is answered with its error.
+A request that goes on to fail alone is answered with its error.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from panic_assets.devices.base import Call, Device, Reply, fault_of
+from panic_assets.devices.known import KnownFacts
+from panic_assets.devices.probing import probe_batch
 from panic_assets.errors import PanicError
 from panic_assets.loop.scheduling import Scheduler, Want, Work
 from panic_assets.models.base import Output
@@ -34,10 +38,11 @@ from panic_assets.models.entry import Medium, ModelEntry
 from panic_assets.models.errors import ModelLoadError
 
 State = str | np.ndarray
-#: A device may be lost so many times over a batch before its requests are asked alone, and over one of these.
-_LOSSES_TOGETHER, _LOSSES = 1, 3
+#: Calls that may be in vain for a request: before it is asked alone if its device is lost, and in all.
+_LOSSES_TOGETHER, _LOSSES, _ERRORS = 1, 3, 2
 #: A call may take this long for each of its items, or so many times longer than it usually does.
 LIMIT_SECONDS, LIMIT_FACTOR = 300.0, 20.0
+SAVE_SECONDS = 30.0  # between two times that the facts are saved
 
 
 class BadOutput(PanicError):
@@ -89,28 +94,6 @@ class Incident:
     at: datetime
 
 
-class Facts(Protocol):
-    """What is known of models on devices, and is remembered; see `panic_assets.devices.known`."""
-
-    def batch_for(self, entry: ModelEntry, hardware: str) -> int | None:
-        """The batch size to use; None if it must be probed."""
-
-    def seconds(self, entry: ModelEntry, hardware: str, batch: int) -> float | None:
-        """What a call takes; None if nobody knows."""
-
-    def note_call(self, entry: ModelEntry, hardware: str, batch: int, seconds: float) -> None:
-        """A call took so long."""
-
-    def note_load(self, entry: ModelEntry, hardware: str, seconds: float, memory_gb: float | None = None) -> None:
-        """Loading took so long."""
-
-    def note_out_of_memory(self, entry: ModelEntry, hardware: str, batch: int) -> None:
-        """A batch of this size did not fit."""
-
-    def save(self) -> None:
-        """Remember what was noted."""
-
-
 @dataclass
 class Totals:
     """Sums over all devices, in seconds of their lanes."""
@@ -130,7 +113,7 @@ class Dispatcher:
     """
 
     def __init__(
-        self, devices: Sequence[Device], entries: Mapping[str, ModelEntry], facts: Facts | None = None
+        self, devices: Sequence[Device], entries: Mapping[str, ModelEntry], facts: KnownFacts | None = None
     ) -> None:
         self.devices, self.entries, self.facts = list(devices), entries, facts
         self.totals = Totals()
@@ -141,7 +124,7 @@ class Dispatcher:
         )
         self._changed = threading.Condition()
         self._came: queue.SimpleQueue[list[Answer] | Incident | Exception] = queue.SimpleQueue()
-        self._is_closed = False
+        self._is_closed, self._saved = False, time.monotonic()
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"{device.name} lane {lane}", daemon=True)
             for number, device in enumerate(self.devices)
@@ -279,8 +262,10 @@ class Dispatcher:
             self.totals.loading_seconds += reply.loading_seconds
         if self.facts:
             self.facts.note_call(entry, reply.device, size, reply.seconds)
-            if reply.loading_seconds > 0.01:  # less is looking up what was loaded before
-                self.facts.note_load(entry, reply.device, reply.loading_seconds)
+            self.facts.note_load(entry, reply.device, reply.loading_seconds)
+            if time.monotonic() - self._saved > SAVE_SECONDS:
+                self._saved = time.monotonic()
+                self.facts.save()
 
     def _answers(self, work: Work[Request], reply: Reply) -> list[list[Answer] | Incident]:
         entry, answers, doubtful = self.entries[work.want.model], [], []
@@ -322,7 +307,7 @@ class Dispatcher:
             self._again(work, work.items, alone=False)
             return came
         is_loss = fault in ("device_lost", "timed_out")
-        given_up = [r for r in work.items if r.alone and not (is_loss and r.retries < _LOSSES)]
+        given_up = [r for r in work.items if r.alone and r.retries >= (_LOSSES if is_loss else _ERRORS)]
         others = [request for request in work.items if request not in given_up]
         self._again(work, others, alone=not is_loss or any(r.retries >= _LOSSES_TOGETHER for r in others))
         now, device = datetime.now(UTC), self._hardware_of(work.device)
@@ -341,12 +326,15 @@ class Dispatcher:
 
     def _probe(self, work: Work[Request]) -> None:
         """Find the batch size of a model that has none, with the first request that waits for it."""
-        from panic_assets.devices.probing import probe_batch
-
         with self._changed:
             example = self._scheduler.first(work.want)
         entry, device = self.entries[work.want.model], self.devices[work.device]
-        size = probe_batch(device, entry, example.value, work.want.modality, known=self.facts)
+        try:
+            size = probe_batch(device, entry, example.value, work.want.modality, known=self.facts, release=work.release)
+        except ModelLoadError:
+            raise
+        except Exception:
+            size = 1  # the example is at fault: its own call will tell
         with self._changed:
             self._sizes[entry.name, work.device] = size
 
@@ -370,4 +358,4 @@ def _fault(entry: ModelEntry, output: Any) -> BadOutput | None:
     return None
 
 
-__all__ = ["Answer", "BadOutput", "Dispatcher", "Facts", "Incident", "Request", "State"]
+__all__ = ["Answer", "BadOutput", "Dispatcher", "Incident", "Request", "State"]

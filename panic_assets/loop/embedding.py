@@ -15,18 +15,19 @@ import numpy as np
 import pyarrow as pa
 
 from panic_assets.devices.base import Device
+from panic_assets.devices.known import KnownFacts
 from panic_assets.errors import PanicError
 from panic_assets.experiment import Experiment
 from panic_assets.lake import Lake
 from panic_assets.lake.schemas import vector_type
-from panic_assets.loop.dispatch import Dispatcher, Facts, Incident, Request
+from panic_assets.loop.dispatch import Dispatcher, Incident, Request
 from panic_assets.loop.events import append_events, event_of
 from panic_assets.loop.pictures import PictureShelf
 from panic_assets.models.base import Medium
 from panic_assets.models.registry import ModelEntry
 
 PROMPT_SEQUENCE_NUMBER = -1
-_CHUNK = {"text": 4096, "image": 256}  # distinct items between two commits; bounds the pixels held in memory
+CHUNK = {"text": 4096, "image": 256}  # distinct items between two commits; bounds the pixels held in memory
 
 
 class BadVectors(PanicError):
@@ -59,7 +60,7 @@ def embed_experiment(
     models: Mapping[str, ModelEntry],
     devices: Sequence[Device],
     on_progress: Callable[[str, int, int], None] | None = None,
-    facts: Facts | None = None,
+    facts: KnownFacts | None = None,
 ) -> list[EmbeddingSummary]:
     """Bring the table ``embeddings`` up to date for every embedding model of the experiment.
 
@@ -146,15 +147,15 @@ def _chunks(
     """Items, their texts or pixels, and which of both: texts first, then pictures in the order they are stored in."""
     items = list(items)
     texts = [item for item in items if isinstance(item, str)]
-    for start in range(0, len(texts), _CHUNK["text"]):
-        some = texts[start : start + _CHUNK["text"]]
+    for start in range(0, len(texts), CHUNK["text"]):
+        some = texts[start : start + CHUNK["text"]]
         yield some, some, "text"
     hashes = [item for item in items if isinstance(item, bytes)]
     if hashes:
         shelf = PictureShelf(lake, experiment)
         hashes = shelf.in_order(hashes)
-        for start in range(0, len(hashes), _CHUNK["image"]):
-            part = hashes[start : start + _CHUNK["image"]]
+        for start in range(0, len(hashes), CHUNK["image"]):
+            part = hashes[start : start + CHUNK["image"]]
             pixels = shelf.load(part)
             yield part, [pixels[image_hash] for image_hash in part], "image"
 

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from panic_assets.devices.base import Device
+from panic_assets.devices.known import KnownFacts
 from panic_assets.experiment import Experiment
 from panic_assets.lake import Lake, images
-from panic_assets.loop.dispatch import Answer, Dispatcher, Facts, Incident, Request
+from panic_assets.loop.dispatch import Answer, Dispatcher, Incident, Request
 from panic_assets.loop.estimate import Estimate
 from panic_assets.loop.events import event_of
 from panic_assets.loop.ids import invocation_id, noise_number
@@ -70,7 +71,7 @@ def run_experiment(
     devices: Sequence[Device],
     on_progress: Callable[[Progress], None] | None = None,
     commit_seconds: float = 5.0,
-    facts: Facts | None = None,
+    facts: KnownFacts | None = None,
 ) -> Summary:
     """Bring every run to its end and the tables ``invocations``, ``images``, ``events``, ``outcomes`` up to date.
 
@@ -118,7 +119,7 @@ class _Engine:
         self.events = 0
 
     def run(
-        self, plans: Sequence[RunPlan], devices: Sequence[Device], facts: Facts | None, commit_seconds: float
+        self, plans: Sequence[RunPlan], devices: Sequence[Device], facts: KnownFacts | None, commit_seconds: float
     ) -> Summary:
         self.started = time.perf_counter()
         self.states = [self._new_state(plan) for plan in plans]
@@ -305,7 +306,7 @@ class _Engine:
 
 
 def _known_seconds(
-    models: Mapping[str, ModelEntry], devices: Sequence[Device], facts: Facts | None
+    models: Mapping[str, ModelEntry], devices: Sequence[Device], facts: KnownFacts | None
 ) -> dict[str, float]:
     """Seconds for one invocation, for the models that were called before on such a device."""
     known = {}

@@ -157,14 +157,16 @@ class Scheduler(Generic[Item]):
         return self._queues[want].first
 
     def done(self, work: Work[Item], resident: Mapping[str, float] | None) -> None:
-        """A batch is done. ``resident``: GiB of what the device now holds, by load identity; None if that is as before.
+        """A batch is done. ``resident``: GiB of what the device now holds, by load identity.
 
-        A device that was lost holds nothing.
+        None if nobody knows: it is then what it was, and the model of the batch. A device that was lost holds nothing.
         """
         slot, weights = self._slots[work.device], self._weights[work.want.model]
         slot.busy[weights] -= 1
         slot.busy += Counter()  # drops zeros
-        if resident is not None:
+        if resident is None:
+            slot.resident.setdefault(weights, self._entries[work.want.model].memory_gb)
+        else:
             slot.resident = OrderedDict((key, gb) for key, gb in slot.resident.items() if key in resident)
             for key, memory_gb in resident.items():
                 slot.resident.setdefault(key, memory_gb)

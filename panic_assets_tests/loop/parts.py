@@ -43,7 +43,7 @@ def experiment(**values: Any) -> Experiment:
         "embedding_models": ["DummyText"],
         "models": {name: SMALL for name in ("DummyT2I", "DummyI2I")},
     } | values
-    used = {name for network in given["networks"] for name in network}
+    used = {name for network in given["networks"] for name in network} | set(given["embedding_models"])
     given["models"] = {name: settings for name, settings in given["models"].items() if name in used}
     made = Experiment.parse(given)
     made.check(registry())

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from panic_assets.devices.known import KnownFacts
 
 from panic_assets.devices.base import Call, CallTimedOut, DeviceLost, Reply
+from panic_assets.devices.known import KnownFacts
 from panic_assets.devices.local import LocalDevice
 from panic_assets.loop.dispatch import Answer, BadOutput, Dispatcher, Incident, Request
 from panic_assets.models.base import Output
@@ -74,16 +74,19 @@ def test_padding_repeats_a_request_of_the_same_call() -> None:
     assert pool.calls[0][1:] == (["x", "y", "x", "x"], [5, 5, 5, 5])
 
 
-def test_a_failing_request_fails_alone_and_after_a_second_try() -> None:
+def test_a_failing_request_fails_alone_and_after_a_third_try() -> None:
     entry = _entry(batch=4, parameters={"fail_on": "bad"})
     given, incidents = _ask(entry, WatchedPool(), _requests("a", "bad one", "c", "d", "e"))
     answers = _by_key(given)
     assert {key for key, answer in answers.items() if answer.output is None} == {"bad one"}
     assert "fails on purpose" in str(answers["bad one"].error)
     assert [answers[key].output.value for key in "acde"] == _texts(entry, "acde")  # type: ignore[union-attr]
-    assert {key: answer.retries for key, answer in answers.items()} == {"a": 1, "bad one": 1, "c": 1, "d": 1, "e": 0}
+    assert {key: answer.retries for key, answer in answers.items()} == {"a": 1, "bad one": 2, "c": 1, "d": 1, "e": 0}
     assert {answer.batch_size for answer in answers.values()} == {4}
-    assert [(i.kind, i.keys) for i in incidents] == [("error", ("a", "bad one", "c", "d")), ("error", ("bad one",))]
+    assert [(i.kind, i.keys) for i in incidents] == [
+        ("error", ("a", "bad one", "c", "d")),
+        *[("error", ("bad one",))] * 2,
+    ]
 
 
 def test_a_fault_that_passes_costs_a_retry_and_no_output() -> None:

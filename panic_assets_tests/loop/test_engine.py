@@ -557,12 +557,13 @@ def test_what_went_wrong_is_an_event_that_names_its_runs(tmp_path: Path) -> None
     assert [(e["number"], e["kind"], e["model"], e["device"], e["run_numbers"]) for e in events] == [
         (0, "error", "DummyT2I", "cpu", [0, 1]),
         (1, "error", "DummyT2I", "cpu", [1]),
+        (2, "error", "DummyT2I", "cpu", [1]),
     ]
     assert "fails on purpose" in events[0]["message"]
-    assert summary.events == 2
-    assert {number: row["events"] for number, row in outcomes(lake).items()} == {0: 1, 1: 2}
+    assert summary.events == 3
+    assert {number: row["events"] for number, row in outcomes(lake).items()} == {0: 1, 1: 3}
     run(lake, asked)
-    assert [e["number"] for e in lake.read("events", "small").to_pylist()] == [0, 1, 2, 3]
+    assert [e["number"] for e in lake.read("events", "small").to_pylist()] == [0, 1, 2, 3, 4, 5]
 
 
 def test_invocations_say_what_computed_them(tmp_path: Path) -> None:
