@@ -57,6 +57,27 @@ def run(
 
 
 @app.command()
+def plan(
+    file: Annotated[Path, typer.Argument(help="An experiment file, YAML or JSON.")],
+    gpu: Annotated[str | None, typer.Option(help="Kind of GPU to plan for, such as 'RTX 4090' or H100.")] = None,
+    memory: Annotated[float | None, typer.Option(help="GiB that models may take of a device, instead.")] = None,
+    devices: Annotated[int | None, typer.Option(help="How many devices.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All numbers, as JSON.")] = False,
+) -> None:
+    """What an experiment will take: order of networks, loads, hours, disk. Nothing is run or written.
+
+    Without options it is planned for this machine. Seconds that were measured here come before published ones.
+    """
+    from panic_assets.reports.plan import plan_as_json, plan_file, print_plan
+
+    made = plan_file(file, paths.data_dir(), gpu, memory, devices)
+    if as_json:
+        print(plan_as_json(made))
+    else:
+        print_plan(made)
+
+
+@app.command()
 def register(file: Annotated[Path, typer.Argument(help="An experiment file, YAML or JSON.")]) -> None:
     """Check an experiment file and make it a partition, for `dagster asset materialize --partition`."""
     experiment = _adopt(file)
@@ -108,6 +129,7 @@ def show_model(name: Annotated[str, typer.Argument(help="Name of a model.")]) ->
     """One registry entry; values that nobody has checked are marked."""
     import yaml
 
+    from panic_assets.models.levers import EFFECTS, levers_of
     from panic_assets.models.registry import load_registry
 
     entry = load_registry()[name]
@@ -115,6 +137,10 @@ def show_model(name: Annotated[str, typer.Argument(help="Name of a model.")]) ->
         mark = "   # not checked against the model's page" if field in entry.unverified else ""
         first, *rest = yaml.safe_dump({field: value}, sort_keys=False, allow_unicode=True).rstrip().split("\n")
         print("\n".join([first + mark, *rest]))
+    for lever in levers_of(entry.load):
+        print(f"# load.{lever.option}: {lever.value} - {lever.effect}: {EFFECTS[lever.effect]}")
+    if entry.remote_code:
+        print("# brings code of its own: runs only if data/remote_code.yaml allows it (docs/models.md)")
 
 
 def _size(lake: Lake, table: str, experiment: str) -> str:

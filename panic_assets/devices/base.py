@@ -81,7 +81,7 @@ class Device(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name among the devices of a session, such as ``cpu``, ``cuda:1`` or ``cpu #2``."""
+        """Its name among the devices of a session, such as ``cpu``, ``cuda:1`` or ``cpu 2``."""
 
     @property
     def hardware(self) -> str:

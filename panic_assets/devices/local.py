@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from panic_assets.devices.base import Call, Reply, fault_of
+from panic_assets.devices.hardware import may_have_accelerator
 from panic_assets.errors import PanicError
 from panic_assets.models.adapters.common import LoadedModel
 from panic_assets.models.entry import ModelEntry
@@ -101,8 +101,7 @@ class LocalDevice:
 
 
 def _hardware(wanted: str) -> str:
-    has_gpu = sys.platform == "darwin" or any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists()
-    if wanted == "cpu" or (wanted == "auto" and not has_gpu):
+    if wanted == "cpu" or (wanted == "auto" and not may_have_accelerator()):
         return "cpu"
     import torch
 

@@ -2,7 +2,7 @@
 
 Here belong the threads that carry batches to devices, and what happens when a call fails. A batch always has the size
 that its model has on its device, its tail padded, because the size of a batch changes the bits of a result and its
-companions do not. Which batch comes next is decided by ``scheduling``; who wants an answer is the caller's business.
+companions do not; only what goes to a server, which batches as it likes, is not padded. Which batch comes next is decided by ``scheduling``; who wants an answer is the caller's business.
 
 What happens to a fault:
 
@@ -228,7 +228,8 @@ class Dispatcher:
         """Make a call; what came of it, and what the device now holds in memory (None if that is as before)."""
         assert work.size is not None
         entry, device = self.entries[work.want.model], self.devices[work.device]
-        padded = [*work.items, *[work.items[0]] * (work.size - len(work.items))]
+        padding = work.size - len(work.items) if entry.needs_full_batches else 0
+        padded = [*work.items, *[work.items[0]] * padding]
         call = Call(
             entry,
             tuple(request.value for request in padded),
@@ -239,8 +240,8 @@ class Dispatcher:
         )
         try:
             reply = device.call(call)
-            if len(reply.outputs) != work.size:
-                raise BadOutput(f"{entry.name} gave {len(reply.outputs)} outputs for {work.size} inputs")
+            if len(reply.outputs) != len(padded):
+                raise BadOutput(f"{entry.name} gave {len(reply.outputs)} outputs for {len(padded)} inputs")
         except ModelLoadError:
             raise
         except Exception as error:

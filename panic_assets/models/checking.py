@@ -81,9 +81,10 @@ class Files:
 
 
 def check_model(entry: ModelEntry, device: Device = "auto") -> Check:
-    """Load a model and run one batch of ``entry.batch`` equal inputs, with seeds 0, 1, ..., for each medium it takes.
+    """Load a model and run one batch of equal inputs, with seeds 0, 1, ..., for each medium it takes.
 
-    A picture that comes out is written to ``cache/checks`` of the data directory.
+    A batch has ``entry.batch`` inputs, one if the entry leaves that to be probed. A picture that comes out
+    is written to ``cache/checks`` of the data directory.
 
     Raises:
         ModelLoadError: it can't be loaded.
@@ -103,7 +104,7 @@ def download(entry: ModelEntry) -> Files:
     Raises:
         ModelLoadError: they can't be had, and why.
     """
-    if entry.source.kind == "builtin":
+    if entry.source.kind in ("builtin", "server"):
         return Files(entry, None, 0)
     folder = fetch_model(entry)
     return Files(entry, folder, sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
@@ -120,12 +121,12 @@ def example_picture() -> np.ndarray:
 
 def _tried(model: Any, entry: ModelEntry, medium: str) -> Trial:
     item: Any = EXAMPLE_TEXT if medium == "text" else example_picture()
-    items = [item] * entry.batch
+    items = [item] * (entry.batch or 1)
     flags: frozenset[str] = frozenset()
     started = time.perf_counter()
     try:
         if entry.kind == "generator":
-            outputs: Sequence[Output] = model.invoke(items, list(range(entry.batch)))
+            outputs: Sequence[Output] = model.invoke(items, list(range(len(items))))
             value, flags = outputs[0].value, flags.union(*(output.flags for output in outputs))
         else:
             value = model.embed(items, medium)[0]
@@ -136,10 +137,10 @@ def _tried(model: Any, entry: ModelEntry, medium: str) -> Trial:
         raise
     except Exception as error:
         what = f"{entry.name} was loaded from {entry.source}, but its call failed: {type(error).__name__}: {error}"
-        remedy = f"Parameters are {entry.parameters}; if memory ran out, lower batch, which is {entry.batch}."
+        remedy = f"Parameters are {entry.parameters}; if memory ran out, lower batch, which is {len(items)}."
         raise ModelCallError(f"{what}. {remedy}") from error
     picture = _written(entry, value) if entry.gives == "image" else None
-    return Trial(medium, entry.batch, seconds, value, flags, picture)
+    return Trial(medium, len(items), seconds, value, flags, picture)
 
 
 def _written(entry: ModelEntry, picture: Any) -> Path:

@@ -7,6 +7,8 @@ Here belongs the shape of a registry entry and what makes two entries the same m
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from hashlib import blake2b
@@ -16,11 +18,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from panic_assets.models.errors import RegistryError
+from panic_assets.models.levers import step_cache_problems
 from panic_assets.models.parameters import LOAD, PARAMETERS
+from panic_assets.models.recipes import recipe_problems
 from panic_assets.paths import project_dir
 
 Medium = Literal["text", "image"]
 DType = Literal["float32", "bfloat16", "float16"]
+_BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+_URL = r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"  # a key within an address would be shown wherever the address is
 DEFAULT_DTYPE: dict[str, str] = {"cpu": "float32", "cuda": "bfloat16", "mps": "bfloat16"}
 
 
@@ -64,6 +70,41 @@ class PackageSource(BaseModel):
         return f"the Python package {self.package}"
 
 
+class ServerSource(BaseModel):
+    """A model that a server holds, asked as OpenAI's API is: vLLM, SGLang, llama.cpp or a hosted platform.
+
+    What the model is, its name says. All else is the way to it, which may change without making other outputs.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["server"] = "server"
+    model: str = Field(min_length=1, description="the name that the server knows it by")
+    url: str = Field(pattern=_URL, description="where the API begins, such as http://127.0.0.1:8000/v1")
+    url_variable: str | None = Field(None, description="environment variable that takes the place of url where set")
+    key_variable: str | None = Field(None, description="environment variable with the key of the API")
+    timeout_seconds: float = Field(120.0, gt=0, description="for one answer")
+    attempts: int = Field(5, gt=0, description="how often is asked where the server is busy or can't be reached")
+    pause_seconds: float = Field(0.5, gt=0, description="before the second attempt; doubled before each further one")
+
+    @property
+    def address(self) -> str:
+        """The url in use, without a slash at its end.
+
+        Raises:
+            ValueError: the environment variable holds something else; the text leaves out what, lest it be a secret.
+        """
+        own = os.environ.get(self.url_variable, "").strip() if self.url_variable else ""
+        if own and not re.search(_URL, own):
+            raise ValueError(f"the environment variable {self.url_variable} is not such as http://127.0.0.1:8000/v1")
+        return (own or self.url).rstrip("/")
+
+    def __str__(self) -> str:
+        try:
+            return f"{self.model} of the server at {self.address}"
+        except ValueError:
+            return f"{self.model} of the server that the environment variable {self.url_variable} names"
+
+
 class BuiltinSource(BaseModel):
     """No files: the adapter computes the model."""
 
@@ -74,7 +115,30 @@ class BuiltinSource(BaseModel):
         return "this package"
 
 
-Source = Annotated[HubSource | FolderSource | PackageSource | BuiltinSource, Field(discriminator="kind")]
+Source = Annotated[HubSource | FolderSource | PackageSource | ServerSource | BuiltinSource, Field(discriminator="kind")]
+
+
+class Timing(BaseModel):
+    """Seconds that somebody measured, and on what.
+
+    ``seconds`` of one item in a batch of ``batch`` items, the model being in memory; ``load_seconds`` from files to
+    memory; ``cold_seconds`` of one item by itself, loading included.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    device: str
+    batch: int | None = Field(None, gt=0, description="none: not told")
+    seconds: float | None = Field(None, gt=0)
+    load_seconds: float | None = Field(None, gt=0)
+    cold_seconds: float | None = Field(None, gt=0)
+    setting: str = Field("", description="in what the measured call differed from the entry, as far as is known")
+    source: str
+
+    @model_validator(mode="after")
+    def _something(self) -> Timing:
+        if self.seconds is None and self.load_seconds is None and self.cold_seconds is None:
+            raise ValueError("holds no seconds; give seconds, load_seconds or cold_seconds")
+        return self
 
 
 def _per_device(value: object) -> object:
@@ -104,16 +168,25 @@ class ModelEntry(BaseModel):
     dtype: Annotated[dict[Literal["cpu", "cuda", "mps"], DType], BeforeValidator(_per_device)] = Field(
         default_factory=lambda: dict(DEFAULT_DTYPE)  # type: ignore[arg-type]
     )
-    batch: int = Field(gt=0, description="inputs in a call, always; the size changes the bits of a result")
+    batch: int | None = Field(
+        None, gt=0, description="inputs in a call, always; the size changes the bits of a result; none: probed"
+    )
+    one_by_one: bool = Field(False, description="companions in a batch change its outputs, so that batch must be 1")
     seed_behaviour: Literal["seeded", "deterministic", "none"] = Field(
         description="seeded: repeats for an equal seed; deterministic: ignores the seed; none: does not repeat"
     )
     max_text_tokens: int | None = Field(None, gt=0, description="tokens of a text that are read, special ones included")
     memory_gb: float = Field(ge=0, description="GiB of weights in memory in the dtype of a GPU")
+    largest_gb: float | None = Field(
+        None, gt=0, description="GiB of the largest part, which load.offload: model needs in memory; same dtype"
+    )
+    timings: tuple[Timing, ...] = ()
     licence: str
+    remote_code: bool = Field(False, description="brings code of its own: runs only if allowed, in its own process")
     gated: bool = Field(False, description="the hub asks for an account that has accepted the licence")
     model_class: str | None = Field(None, description="class in the adapter's library that the files name")
     verified: str = Field("", description="what the tests load and run in this class's stead; empty if nothing")
+    not_verified: str = Field("", description="why no test does; every shipped entry has this or verified")
     unverified: tuple[str, ...] = Field((), description="fields whose value was not checked against the model's page")
     notes: str = ""
     replaces: bool = Field(False, description="takes the place of an entry of the same name in an earlier file")
@@ -136,7 +209,16 @@ class ModelEntry(BaseModel):
     @property
     def identity(self) -> str:
         """32 hexadecimal digits over everything that an output depends on, the name excepted."""
-        return _digest(self, set(ModelEntry.model_fields) - _NOT_IN_OUTPUT)
+        return _digest(self, set(ModelEntry.model_fields) - _NOT_IN_OUTPUT, {"source": _WAY_TO_A_SERVER})
+
+    @property
+    def needs_full_batches(self) -> bool:
+        """Whether the size of a call decides bits. A server cuts its batches itself, and padding would be paid for."""
+        return self.source.kind != "server"
+
+    def memory_in(self, dtype: DType) -> float:
+        """GiB of weights in a dtype: ``memory_gb``, which is told for that of a GPU, by the bytes of a number."""
+        return self.memory_gb * _BYTES[dtype] / _BYTES[self.dtype["cuda"]]
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> ModelEntry:
         """A copy with other values, as an experiment asks; ``parameters`` and ``load`` are merged, the rest replaced.
@@ -153,7 +235,16 @@ class ModelEntry(BaseModel):
             if not isinstance(overrides[field], Mapping):
                 raise RegistryError(where, [f"{field}: {overrides[field]!r} is not a mapping of names to values"])
             values[field] = getattr(self, field) | dict(overrides[field])
-        return parse_entry(values, where)
+        changed = parse_entry(values, where)
+        return self._scaled(changed) if {"memory_gb", "largest_gb"}.isdisjoint(overrides) else changed
+
+    def _scaled(self, changed: ModelEntry) -> ModelEntry:
+        """``changed`` with the memory of its dtype."""
+        factor = _BYTES[changed.dtype["cuda"]] / _BYTES[self.dtype["cuda"]]
+        if factor == 1:
+            return changed
+        largest = None if self.largest_gb is None else self.largest_gb * factor
+        return changed.model_copy(update={"memory_gb": self.memory_gb * factor, "largest_gb": largest})
 
     def _no_override(self, field: str) -> str:
         if field in self.parameters or field in PARAMETERS[self.adapter].model_fields:
@@ -181,6 +272,16 @@ class ModelEntry(BaseModel):
             problems.append("revision: only a hub repository has one; remove it")
         if self.revision is None and isinstance(self.source, HubSource):
             problems.append("revision: is needed for a hub repository; a commit of 40 hexadecimal digits, or main")
+        if self.verified and self.not_verified:
+            problems.append("not_verified: contradicts verified; keep one")
+        if self.kind == "embedder" and self.batch is None:
+            problems.append("batch: is needed for embedders, which compute that many at a time; such as 32")
+        if self.one_by_one and self.batch != 1:
+            problems.append(f"batch: {self.batch} for a model whose outputs depend on companions in a batch; give 1")
+        if self.largest_gb is not None and self.largest_gb > self.memory_gb:
+            problems.append(f"largest_gb: {self.largest_gb:g} is more than memory_gb, {self.memory_gb:g}")
+        if (self.source.kind == "server") != (self.adapter == "openai"):
+            problems.append("source: the kind server and the adapter openai go together; change one of them")
         unknown = set(self.unverified) - set(ModelEntry.model_fields)
         problems += [f"unverified: {field!r} is not a field" for field in sorted(unknown)]
         return problems
@@ -204,9 +305,29 @@ class ModelEntry(BaseModel):
             problems.append(
                 "max_text_tokens: is needed for a chat model, which gets all texts padded to it; such as 512"
             )
+        problems += step_cache_problems(self.load, self.parameters, self.seed_behaviour)
+        problems += recipe_problems(self.parameters, self.kind, self.takes, self.dimension)
+        if self.remote_code != (self.adapter == "plugin"):
+            problems.append("remote_code: true goes with adapter: plugin, which alone runs a model's own code")
+        if self.adapter == "openai":
+            problems += self._server_problems()
         truncate = self.parameters.get("truncate_dim")
         if truncate is not None and truncate != self.dimension:
             problems.append(f"dimension: {self.dimension} is not parameters.truncate_dim, {truncate}")
+        return problems
+
+    def _server_problems(self) -> list[str]:
+        problems = []
+        if self.output != "text":
+            problems.append("output: a server of this kind writes; text would be right")
+        if self.input == "text" and "{text}" not in str(self.parameters.get("instruction")):
+            problems.append("parameters.instruction: has no {text}, the place of the text that comes in")
+        if self.batch is None:
+            problems.append(
+                "batch: is needed for a server, whose memory can't be probed; questions asked at once, as 8"
+            )
+        if self.max_text_tokens is not None:
+            problems.append("max_text_tokens: only the server counts tokens; remove it")
         return problems
 
 
@@ -221,10 +342,28 @@ OVERRIDABLE = (
     "dimension",
     "max_text_tokens",
     "memory_gb",
+    "largest_gb",
 )
 _MERGED = {"parameters", "load"}
 _WRITERS = {"captioner": "a captioner", "chat": "a chat model"}
-_NOT_IN_OUTPUT = {"name", "memory_gb", "licence", "gated", "model_class", "verified", "unverified", "notes", "replaces"}
+_NOT_IN_OUTPUT = {
+    "name",
+    "memory_gb",
+    "largest_gb",
+    "timings",
+    "one_by_one",
+    "licence",
+    "remote_code",  # the adapter says it too
+    "gated",
+    "model_class",
+    "verified",
+    "not_verified",
+    "unverified",
+    "notes",
+    "replaces",
+}
+
+_WAY_TO_A_SERVER = set(ServerSource.model_fields) - {"kind", "model"}
 
 
 def parse_entry(values: Mapping[str, Any], where: str) -> ModelEntry:
@@ -253,6 +392,7 @@ def sentence(error: Any, shape: type[BaseModel], under: str = "") -> str:
     return f"{place}: {json.dumps(error['input'], default=str)[:80]} {message}"
 
 
-def _digest(entry: ModelEntry, fields: set[str]) -> str:
-    content = json.dumps(entry.model_dump(mode="json", include=fields), sort_keys=True, separators=(",", ":"))
+def _digest(entry: ModelEntry, fields: set[str], but: dict[str, set[str]] | None = None) -> str:
+    values = entry.model_dump(mode="json", include=fields, exclude=but)
+    content = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return blake2b(content.encode(), digest_size=16).hexdigest()

@@ -1,12 +1,14 @@
 """The errors of this room.
 
 Here belongs what can be wrong with a model's name, its description, its files or its call, as exceptions whose text
-tells what would be right. Nothing here catches anything.
+tells what would be right; all of them can be pickled, for models may compute in another process. Nothing here catches
+anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from panic_assets.errors import PanicError
 
@@ -26,8 +28,11 @@ class RegistryError(ModelError):
     """A registry file, an entry or an override that is not valid; ``problems`` holds one sentence for each."""
 
     def __init__(self, where: str, problems: Sequence[str]) -> None:
-        self.problems = list(problems)
+        self.where, self.problems = where, list(problems)
         super().__init__(f"{where}: " + "".join(f"\n  - {problem}" for problem in self.problems))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (RegistryError, (self.where, self.problems))
 
 
 class ModelLoadError(ModelError):
@@ -36,6 +41,9 @@ class ModelLoadError(ModelError):
     def __init__(self, model: str, source: str, problem: str, remedy: str) -> None:
         self.model, self.source, self.problem, self.remedy = model, source, problem, remedy
         super().__init__(f"{model} can't be loaded from {source}: {problem}. {remedy}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (ModelLoadError, (self.model, self.source, self.problem, self.remedy))
 
 
 class ModelCallError(ModelError):

@@ -113,6 +113,8 @@ def _parse(file: Path) -> list[ModelEntry]:
             continue
         if any(entry.name == other.name for other in entries):
             problems.append(f"{entry.name}: is there twice; rename or remove one")
+        if file == SHIPPED and not (entry.verified or entry.not_verified):
+            problems.append(f"{entry.name}: not_verified: is needed where verified is empty; say why no test loads it")
         entries.append(entry)
     if problems:
         raise RegistryError(str(file), problems)

@@ -19,6 +19,7 @@ from panic_assets.reports.summary import NetworkSummary, summarise
 
 if TYPE_CHECKING:
     from panic_assets.models.checking import Check, Files, Trial
+    from panic_assets.models.entry import ModelEntry
     from panic_assets.models.registry import Registry
 
 _STAGES = {
@@ -28,6 +29,8 @@ _STAGES = {
     "clusters": "points clustered",
 }
 _WIDTH = 130  # of what is not a terminal, such as a log
+_ROOM_FOR_WORDS = 140  # columns of a table that tells things in words
+_TINY = "tiny random "  # how most of what is verified begins
 
 
 class StageProgress:
@@ -98,26 +101,61 @@ def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | Non
     console.print("  Dagster   make dev, then open the address it prints")
 
 
-def print_models(registry: Registry) -> None:
-    """All models as a table; a question mark stands behind a value that nobody has checked."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "takes", "gives", "memory GB", "batch", "licence", "verified"):
-        table.add_column(heading, overflow="fold")
+def print_models(registry: Registry, width: int | None = None) -> None:
+    """All models as a table; a question mark stands behind a value that nobody has checked.
+
+    ``width``: columns; None for those of the terminal. Where there is room, what was verified is told in words.
+    """
+    console = Console(width=width or (None if Console().is_terminal else _ROOM_FOR_WORDS))
+    wide = console.width >= _ROOM_FOR_WORDS
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0) if not wide else (0, 2, 0, 0))
+    table.add_column("name", overflow="fold", min_width=max(map(len, registry), default=0))
+    for heading, right in (("from", False), ("to", False), ("GiB", True), ("batch", True)):
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    table.add_column("licence", max_width=20)
+    table.add_column(f"verified with {_TINY}..." if wide else "verified", min_width=39 if wide else 8)
+    if wide:
+        table.add_column("not checked besides", max_width=22)
     for entry in registry.values():
-        memory, licence = (
-            f"{value}{' ?' if field in entry.unverified else ''}"
-            for field, value in (("memory_gb", entry.memory_gb), ("licence", entry.licence))
-        )
-        table.add_row(
-            entry.name,
-            " ".join(sorted(entry.takes)),
-            entry.gives or f"vector {entry.dimension}",
-            memory,
-            str(entry.batch),
-            licence,
-            "yes" if entry.verified else "no",
-        )
-    Console(width=None if Console().is_terminal else _WIDTH).print(table)
+        table.add_row(*_model_row(entry), _verification(entry, wide), *([_unchecked(entry)] if wide else []))
+    console.print(table)
+    console.print(
+        "\n?: not compared with the model's page. verified: the tests have loaded and called a tiny random model of "
+        "its class, or the model itself. `panic models show NAME` tells all of one model.",
+        markup=False,
+        highlight=False,
+    )
+
+
+def _model_row(entry: ModelEntry) -> list[str]:
+    """The cells of a model up to its licence."""
+
+    def marked(text: str, *fields: str) -> str:
+        return text + " ?" if set(fields) & set(entry.unverified) else text
+
+    to = entry.gives or marked(str(entry.dimension), "dimension")
+    batch = "probed" if entry.batch is None else str(entry.batch)
+    licence = entry.licence + (", gated" if entry.gated else "")
+    return [
+        marked(entry.name, "source"),
+        "+".join(sorted(entry.takes, reverse=True)),
+        to,
+        marked(f"{entry.memory_gb:g}", "memory_gb"),
+        marked(batch, "batch"),
+        marked(licence, "licence", "gated"),
+    ]
+
+
+def _verification(entry: ModelEntry, in_words: bool) -> str:
+    if not in_words:
+        return "yes" if entry.verified else "no"
+    return entry.verified.removeprefix(_TINY) or f"nothing: {entry.not_verified or 'an entry of your own'}"
+
+
+def _unchecked(entry: ModelEntry) -> str:
+    """The fields without a check that the table has no other place for."""
+    shown = {"source", "dimension", "memory_gb", "batch", "licence", "gated"}
+    return ", ".join(field for field in entry.unverified if field not in shown)
 
 
 def print_check(check: Check) -> None:

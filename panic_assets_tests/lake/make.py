@@ -22,6 +22,8 @@ def row(table: str, number: int, experiment: str = "first", **values: Any) -> di
     made = {column.name: _value(column, number) for column in spec.columns}
     if "experiment" in made:
         made["experiment"] = experiment
+    if "analysis" in made:
+        made["analysis"] = ("drift", "regimes")[number % 2]
     if "embedding_model" in made:
         made["embedding_model"] = ("small", "large")[number % 2]
     made |= values

@@ -48,7 +48,7 @@ def loaded(registry: Registry, checkpoint: Callable[[str], Path]) -> Callable[..
         entry = registry[name]
         key = json.dumps([name, checkpoint_name, overrides], sort_keys=True)
         if key not in models:
-            folder = checkpoint(checkpoint_name or str(entry.model_class))
+            folder = checkpoint(checkpoint_name or tiny.checkpoint_of(entry))
             models[key] = load_model(tiny.entry(entry, folder, **overrides), "cpu")
         return models[key]
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from panic_assets.models.adapters import load_model
-from panic_assets.models.adapters.common import LoadedModel
-from panic_assets.models.adapters.writing import SeededSampling, without_thoughts
+from panic_assets.models.adapters.common import LoadedModel, without_thoughts
+from panic_assets.models.adapters.writing import SeededSampling
 from panic_assets.models.errors import ModelLoadError
 from panic_assets.models.parameters import CaptionParameters
 from panic_assets.models.registry import Registry, load_registry
@@ -169,6 +169,6 @@ def test_a_style_that_does_not_fit(name: str, style: str, message: str, loaded: 
 
 def test_a_tokenizer_without_padding(checkpoint: Callable[[str], Path], registry: Registry) -> None:
     assert registry["Pixtral"].load == {"pad_with_eos": True}
-    model = load_model(tiny.entry(registry["Pixtral"], checkpoint("LlavaForConditionalGeneration")), "cpu")
+    model = load_model(tiny.entry(registry["Pixtral"], checkpoint("LlavaForConditionalGeneration-pixtral")), "cpu")
     tokenizer = model._processor.tokenizer
     assert tokenizer.pad_token == tokenizer.eos_token

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from panic_assets.devices.local import LocalDevice
 from panic_assets.experiment import Experiment
 from panic_assets.lake import Lake
 from panic_assets.loop.engine import run_experiment
@@ -220,7 +221,7 @@ def test_a_ring_of_text_text_picture(checkpoint: Callable[[str], Path], registry
         for place in ("first", "second"):
             lake = Lake(tmp_path / place)
             entries = resolve_models(asked, models)
-            run_experiment(lake, asked, register(lake, asked, entries), entries, pool)
+            run_experiment(lake, asked, register(lake, asked, entries), entries, [LocalDevice(pool)])
             rows = lake.read("invocations", "ring").to_pylist()
             made.append([(r["run_number"], r["sequence_number"], r["model"], r["text"], r["image_hash"]) for r in rows])
     assert made[0] == made[1]

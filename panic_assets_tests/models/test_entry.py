@@ -64,6 +64,11 @@ def test_takes_and_gives() -> None:
         (DRAWER, {"guidance": 3}, "guidance: is not a field"),
         (DRAWER, {"licens": "MIT"}, "did you mean licence?"),
         (DRAWER, {"batch": 0}, "batch: 0 should be greater than 0"),
+        (EMBEDDER, {"batch": None}, "batch: is needed for embedders"),
+        (DRAWER, {"largest_gb": 4}, "largest_gb: 4 is more than memory_gb, 3"),
+        (DRAWER, {"verified": "it", "not_verified": "why"}, "not_verified: contradicts verified"),
+        (DRAWER, {"timings": [{"device": "GPU", "source": "x"}]}, "holds no seconds"),
+        (DRAWER, {"timings": [{"device": "GPU", "second": 1, "source": "x"}]}, "timings.0.second: is not a field"),
         (DRAWER, {"adapter": "diffuser"}, "did you mean diffusers?"),
         (DRAWER, {"output": None}, "output: is needed for generators"),
         (DRAWER, {"dimension": 3}, "dimension: is not a field of generators"),
@@ -153,6 +158,27 @@ def test_identity_ignores_name_and_notes() -> None:
     other = parse_entry({**DRAWER, "name": "Other", "notes": "z", "licence": "Apache-2.0"}, "x")
     assert other.identity == entry.identity
     assert entry.with_overrides({"dtype": "float16"}).load_identity != entry.load_identity
+
+
+def test_memory_follows_the_dtype() -> None:
+    entry = parse_entry({**DRAWER, "largest_gb": 2}, "x")
+    assert entry.memory_in("bfloat16") == 3
+    assert entry.memory_in("float32") == 6
+    wide = entry.with_overrides({"dtype": "float32"})
+    assert (wide.memory_gb, wide.largest_gb, wide.memory_in("float16")) == (6, 4, 3)
+    assert entry.with_overrides({"dtype": "float32", "memory_gb": 5}).memory_gb == 5
+
+
+def test_a_batch_may_be_left_to_be_found() -> None:
+    left_open = parse_entry({key: value for key, value in DRAWER.items() if key != "batch"}, "x")
+    assert left_open.batch is None
+    assert left_open.identity != parse_entry(DRAWER, "x").identity
+
+
+def test_what_is_known_of_a_model_is_not_part_of_it() -> None:
+    timing = {"device": "GPU", "batch": 4, "seconds": 1.5, "source": "x"}
+    entry = parse_entry({**DRAWER, "largest_gb": 2, "timings": [timing], "not_verified": "why"}, "x")
+    assert entry.identity == parse_entry(DRAWER, "x").identity
 
 
 def test_overridable_names_are_fields() -> None:

@@ -20,7 +20,9 @@ OTHERS = ["zz", "q", "a red cat", "uu uuu"]
 
 
 def pictures(model: LoadedModel, prompts: list[str], seeds: list[int]) -> list[np.ndarray]:
-    return [np.asarray(output.value) for output in model.invoke(prompts, seeds)]
+    size = model.entry.batch or 1
+    cuts = [slice(start, start + size) for start in range(0, len(prompts), size)]
+    return [np.asarray(output.value) for cut in cuts for output in model.invoke(prompts[cut], seeds[cut])]
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -38,6 +40,36 @@ def test_a_picture_depends_on_prompt_and_seed_alone(name: str, loaded: Callable[
     reseeded = pictures(model, OTHERS, [9, 8, 2, 7])
     assert (reseeded[2] != first[0]).any()
     assert (reseeded[0] == moved[0]).all()
+
+
+@pytest.mark.parametrize("name", ["CogView4", "GLMImage"])
+def test_models_whose_pictures_depend_on_companions_are_called_one_by_one(
+    name: str, loaded: Callable[..., LoadedModel], registry: Registry
+) -> None:
+    assert registry[name].one_by_one
+    model = loaded(name)
+    alone = pictures(model, ["a red cat"], [2])[0]
+    together = model.invoke(["the longest of them all", "a red cat"], [1, 2])
+    assert (np.asarray(together[1].value) != alone).any()
+
+
+def test_random_numbers_of_others_are_left_alone(loaded: Callable[..., LoadedModel]) -> None:
+    import torch
+
+    model = loaded("GLMImage")  # seeds torch's own random state
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    pictures(model, ["a red cat"], [1])
+    assert (torch.rand(3) == expected).all()
+
+
+@pytest.mark.parametrize("name", ["ERNIEImage", "LongCatImage"])
+def test_prompts_are_not_rewritten(name: str, loaded: Callable[..., LoadedModel], registry: Registry) -> None:
+    [switch] = {"use_pe", "enable_prompt_rewrite"} & set(registry[name].parameters)
+    assert registry[name].parameters[switch] is False
+    drawn = pictures(loaded(name), PROMPTS, [1, 2, 3, 4])
+    assert all((a == b).all() for a, b in zip(drawn, pictures(loaded(name), PROMPTS, [1, 2, 3, 4]), strict=True))
 
 
 def test_the_bundled_entries(loaded: Callable[..., LoadedModel], registry: Registry) -> None:

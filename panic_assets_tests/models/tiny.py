@@ -54,11 +54,11 @@ def qwen_tokenizer(*specials: str, **arguments: Any) -> Qwen2Tokenizer:
     return tokenizer
 
 
-def bert_tokenizer() -> BertTokenizer:
+def bert_tokenizer(length: int = 64) -> BertTokenizer:
     """Letters as pieces."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
-    return BertTokenizer(vocab={word: place for place, word in enumerate(words)}, model_max_length=64)
+    return BertTokenizer(vocab={word: place for place, word in enumerate(words)}, model_max_length=length)
 
 
 def t5_tokenizer(length: int = 512) -> T5Tokenizer:
@@ -85,7 +85,13 @@ _SMALL: dict[str, dict[str, Any]] = {
     "SanaPipeline": {"use_resolution_binning": False},
     "SanaSprintPipeline": {"use_resolution_binning": False},
     "PixArtSigmaPipeline": {"use_resolution_binning": False},
+    "HunyuanDiTPipeline": {"use_resolution_binning": False},
 }
+
+
+def checkpoint_of(model: ModelEntry) -> str:
+    """The name of the checkpoint that stands for an entry: its class, or a variant of it."""
+    return {"Pixtral": "LlavaForConditionalGeneration-pixtral"}.get(model.name, str(model.model_class))
 
 
 def entry(model: ModelEntry, folder: Path, **overrides: Any) -> ModelEntry:
@@ -100,7 +106,10 @@ def entry(model: ModelEntry, folder: Path, **overrides: Any) -> ModelEntry:
         small = {"max_new_tokens": 8, "min_new_tokens": 8}
     parameters = {**small, **overrides.pop("parameters", {})}
     source = {"kind": "folder", "path": str(folder)}
-    return model.with_overrides({"source": source, "revision": None, "batch": 4, "parameters": parameters, **overrides})
+    batch = min(4, model.batch or 4)
+    return model.with_overrides(
+        {"source": source, "revision": None, "batch": batch, "parameters": parameters, **overrides}
+    )
 
 
 def build(name: str, folder: Path) -> Path:
@@ -112,7 +121,14 @@ def build(name: str, folder: Path) -> Path:
 
 def builders() -> dict[str, Callable[[Path], None]]:
     """All checkpoints by name; the name is the class that the registry calls ``model_class``, or it and a variant."""
-    from panic_assets_tests.models import tiny_captioners, tiny_chats, tiny_embedders, tiny_pipelines
+    from panic_assets_tests.models import (
+        tiny_captioners,
+        tiny_chats,
+        tiny_embedders,
+        tiny_newer_captioners,
+        tiny_newer_pipelines,
+        tiny_pipelines,
+    )
 
-    rooms = (tiny_pipelines, tiny_captioners, tiny_chats, tiny_embedders)
+    rooms = (tiny_pipelines, tiny_newer_pipelines, tiny_captioners, tiny_newer_captioners, tiny_chats, tiny_embedders)
     return {name: make for room in rooms for name, make in room.BUILDERS.items()}

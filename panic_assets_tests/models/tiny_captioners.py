@@ -12,7 +12,8 @@ from panic_assets_tests.models import tiny
 from panic_assets_tests.models.tiny import SIZE, TEXT, VISION
 
 
-def _save(model: t.PreTrainedModel, processor: Any, folder: Path) -> None:
+def save(model: t.PreTrainedModel, processor: Any, folder: Path) -> None:
+    """Write a checkpoint with its processor."""
     model.eval().save_pretrained(folder)
     processor.save_pretrained(folder)
 
@@ -23,7 +24,7 @@ def _blip(folder: Path, half: bool = False) -> None:
     config = t.BlipConfig(text_config=text, vision_config=VISION, projection_dim=32, image_text_hidden_size=32)
     model = t.BlipForConditionalGeneration(config)
     processor = t.BlipProcessor(t.BlipImageProcessor(size=SIZE), tiny.bert_tokenizer())
-    _save(model.half() if half else model, processor, folder)
+    save(model.half() if half else model, processor, folder)
 
 
 def _blip2(folder: Path) -> None:
@@ -48,7 +49,7 @@ def _blip2(folder: Path) -> None:
     )
     tokenizer = tiny.qwen_tokenizer("<image>", extra_special_tokens={"image_token": "<image>"})
     processor = t.Blip2Processor(t.BlipImageProcessor(size=SIZE), tokenizer, num_query_tokens=4)
-    _save(t.Blip2ForConditionalGeneration(config), processor, folder)
+    save(t.Blip2ForConditionalGeneration(config), processor, folder)
 
 
 def _git(folder: Path) -> None:
@@ -62,7 +63,7 @@ def _git(folder: Path) -> None:
         **TEXT,
     )
     images = t.CLIPImageProcessor(size=SIZE, crop_size=SIZE)
-    _save(t.GitForCausalLM(config), t.GitProcessor(images, tiny.bert_tokenizer()), folder)
+    save(t.GitForCausalLM(config), t.GitProcessor(images, tiny.bert_tokenizer()), folder)
 
 
 def _florence2(folder: Path) -> None:
@@ -109,7 +110,7 @@ def _florence2(folder: Path) -> None:
     images = t.CLIPImageProcessor(size=SIZE, crop_size=SIZE)
     images.image_seq_length = 17
     processor = t.Florence2Processor(images, tokenizer, post_processor_config={"pure_text": {}})
-    _save(t.Florence2ForConditionalGeneration(config), processor, folder)
+    save(t.Florence2ForConditionalGeneration(config), processor, folder)
 
 
 def _llava(folder: Path, following: bool = False) -> None:
@@ -135,10 +136,10 @@ def _llava(folder: Path, following: bool = False) -> None:
             size={"shortest_edge": 32}, crop_size=SIZE, image_grid_pinpoints=[[32, 64], [64, 32]]
         )
         processor = t.LlavaNextProcessor(images, tokenizer, **places)
-        _save(t.LlavaNextForConditionalGeneration(config), processor, folder)
+        save(t.LlavaNextForConditionalGeneration(config), processor, folder)
     else:
         images = t.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=SIZE)
-        _save(t.LlavaForConditionalGeneration(config), t.LlavaProcessor(images, tokenizer, **places), folder)
+        save(t.LlavaForConditionalGeneration(config), t.LlavaProcessor(images, tokenizer, **places), folder)
 
 
 def _qwen_vl(folder: Path, third: bool = False) -> None:
@@ -172,7 +173,7 @@ def _qwen_vl(folder: Path, third: bool = False) -> None:
         vision |= {"fullatt_block_indexes": [1], "window_size": 56}
         model = t.Qwen2_5_VLForConditionalGeneration(t.Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids))
         processor = t.Qwen2_5_VLProcessor(images, tokenizer, t.Qwen2VLVideoProcessor(), chat_template=template)
-    _save(model, processor, folder)
+    save(model, processor, folder)
 
 
 def _smolvlm(folder: Path) -> None:
@@ -205,7 +206,7 @@ def _smolvlm(folder: Path) -> None:
     videos = t.SmolVLMVideoProcessor(size={"longest_edge": 32}, max_image_size={"longest_edge": 32})
     template = tiny.CHAT_TEMPLATE.replace("IMAGE_TOKENS", "<image>")
     processor = t.SmolVLMProcessor(images, tokenizer, videos, image_seq_len=4, chat_template=template)
-    _save(t.SmolVLMForConditionalGeneration(config), processor, folder)
+    save(t.SmolVLMForConditionalGeneration(config), processor, folder)
 
 
 BUILDERS: dict[str, Callable[[Path], None]] = {

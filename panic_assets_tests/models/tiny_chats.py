@@ -39,8 +39,20 @@ def _llama(folder: Path, padded: bool = True) -> None:
     _save(t.LlamaForCausalLM, t.LlamaConfig(**_shape()), folder, padded)
 
 
+def _gemma3(folder: Path) -> None:
+    layers = {"sliding_window": 64, "layer_types": ["sliding_attention", "full_attention"]}
+    _save(t.Gemma3ForCausalLM, t.Gemma3TextConfig(**_shape(), **layers), folder)
+
+
+def _phi3(folder: Path) -> None:
+    shape = {key: value for key, value in _shape().items() if key != "head_dim"}
+    _save(t.Phi3ForCausalLM, t.Phi3Config(**shape), folder)
+
+
 BUILDERS: dict[str, Callable[[Path], None]] = {
     "Qwen3ForCausalLM": _qwen3,
     "LlamaForCausalLM": _llama,
     "LlamaForCausalLM-unpadded": lambda folder: _llama(folder, padded=False),
+    "Gemma3ForCausalLM": _gemma3,
+    "Phi3ForCausalLM": _phi3,
 }

@@ -13,6 +13,7 @@ import transformers as t
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Normalize, Pooling, Transformer
+from tokenizers.processors import TemplateProcessing
 
 from panic_assets_tests.models import tiny
 from panic_assets_tests.models.tiny import SIZE, TEXT, VISION
@@ -35,6 +36,49 @@ def _bert(folder: Path) -> None:
 def _qwen3(folder: Path) -> None:
     config = t.Qwen3Config(vocab_size=300, num_key_value_heads=2, head_dim=8, max_position_embeddings=512, **TEXT)
     _sentences(folder, t.Qwen3Model(config), tiny.qwen_tokenizer(padding_side="left"), "lasttoken", 256)
+
+
+def _mpnet(folder: Path) -> None:
+    config = t.MPNetConfig(vocab_size=60, max_position_embeddings=66, **TEXT)
+    words = [*tiny.bert_tokenizer().get_vocab()]
+    vocab = {word: place for place, word in enumerate(["<s>", "<pad>", "</s>", "[UNK]", "<mask>", *words[5:]])}
+    tokenizer = t.MPNetTokenizer(vocab=vocab, model_max_length=64)
+    _sentences(folder, t.MPNetModel(config, add_pooling_layer=False), tokenizer, "mean", 32)
+
+
+def _roberta_tokenizer() -> Any:
+    """Puts <s> (257) before and </s> (258) behind a text; <pad> is 259."""
+    tokenizer = tiny.qwen_tokenizer("<s>", "</s>", "<pad>", bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    specials = [("<s>", 257), ("</s>", 258)]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=specials)
+    return tokenizer
+
+
+def _roberta(folder: Path, many_languages: bool = False) -> None:
+    tokenizer = _roberta_tokenizer()
+    ids = {"bos_token_id": 257, "eos_token_id": 258, "pad_token_id": 259}
+    config = (t.XLMRobertaConfig if many_languages else t.RobertaConfig)(
+        vocab_size=260, max_position_embeddings=400, **TEXT, **ids
+    )
+    kind = t.XLMRobertaModel if many_languages else t.RobertaModel
+    _sentences(folder, kind(config, add_pooling_layer=False), tokenizer, "cls" if many_languages else "mean", 64)
+
+
+def _nomic(folder: Path) -> None:
+    config = t.NomicBertConfig(vocab_size=57, max_position_embeddings=64, **TEXT)
+    _sentences(folder, t.NomicBertModel(config), tiny.bert_tokenizer(), "mean", 32)
+
+
+def _gte(folder: Path) -> None:
+    config = t.GteConfig(vocab_size=57, max_position_embeddings=64, **TEXT)
+    _sentences(folder, t.GteModel(config), tiny.bert_tokenizer(), "cls", 32)
+
+
+def _jina3(folder: Path) -> None:
+    tokenizer = _roberta_tokenizer()
+    ids = {"bos_token_id": 257, "eos_token_id": 258, "pad_token_id": 259}
+    config = t.JinaEmbeddingsV3Config(vocab_size=260, max_position_embeddings=400, **TEXT, **ids)
+    _sentences(folder, t.JinaEmbeddingsV3Model(config), tokenizer, "mean", 64)
 
 
 def _clip(folder: Path, half: bool = False) -> None:
@@ -83,6 +127,42 @@ def _dinov2(folder: Path) -> None:
     t.BitImageProcessor(size={"shortest_edge": 32}, crop_size=SIZE).save_pretrained(folder)
 
 
+def _dinov3(folder: Path) -> None:
+    config = t.DINOv3ViTConfig(num_register_tokens=2, **VISION)
+    t.DINOv3ViTModel(config).eval().save_pretrained(folder)
+    t.DINOv3ViTImageProcessor(size=SIZE).save_pretrained(folder)
+
+
+def _siglip2(folder: Path) -> None:
+    config = t.Siglip2Config(
+        text_config={**TEXT, "vocab_size": 104, "max_position_embeddings": 64, "projection_size": 32},
+        # The processor always gives 256 patches of 16 pixels, whatever its files say.
+        vision_config={**TEXT, "num_patches": 256, "patch_size": 16},
+    )
+    t.Siglip2Model(config).eval().save_pretrained(folder)
+    t.Siglip2Processor(t.Siglip2ImageProcessor(), tiny.gemma_tokenizer()).save_pretrained(folder)
+
+
+def _metaclip2(folder: Path) -> None:
+    tokenizer = _roberta_tokenizer()
+    config = t.MetaClip2Config(
+        text_config={
+            **TEXT,
+            "vocab_size": 260,
+            "eos_token_id": 258,
+            "pad_token_id": 259,
+            "bos_token_id": 257,
+            "max_position_embeddings": 77,
+            "projection_dim": 16,
+        },
+        vision_config={**VISION, "projection_dim": 16},
+        projection_dim=16,
+    )
+    t.MetaClip2Model(config).eval().save_pretrained(folder)
+    images = t.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=SIZE)
+    t.CLIPProcessor(images, tokenizer).save_pretrained(folder)
+
+
 def _open_clip(folder: Path) -> None:
     folder.mkdir(parents=True)
     settings = {
@@ -103,9 +183,18 @@ def _open_clip(folder: Path) -> None:
 BUILDERS: dict[str, Callable[[Path], None]] = {
     "BertModel": _bert,
     "Qwen3Model": _qwen3,
+    "MPNetModel": _mpnet,
+    "RobertaModel": _roberta,
+    "XLMRobertaModel": lambda folder: _roberta(folder, many_languages=True),
+    "NomicBertModel": _nomic,
+    "GteModel": _gte,
+    "JinaEmbeddingsV3Model": _jina3,
     "CLIPModel": _clip,
     "CLIPModel-bundled": lambda folder: _clip(folder, half=True),
     "SiglipModel": _siglip,
+    "Siglip2Model": _siglip2,
+    "MetaClip2Model": _metaclip2,
     "Dinov2Model": _dinov2,
+    "DINOv3ViTModel": _dinov3,
     "CLIP": _open_clip,
 }

@@ -20,7 +20,6 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen3Config,
-    Qwen3ForCausalLM,
     Qwen3Model,
     T5Config,
     T5EncoderModel,
@@ -28,7 +27,7 @@ from transformers import (
 
 from panic_assets_tests.models import tiny
 
-_TEMPLATE = "{% for m in messages %}<s>{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}:{% endif %}"
+template = "{% for m in messages %}<s>{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}:{% endif %}"
 
 
 def _clip_text(projected: bool = False, width: int = 32, **arguments: Any) -> Any:
@@ -47,12 +46,14 @@ def _clip_text(projected: bool = False, width: int = 32, **arguments: Any) -> An
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()
 
 
-def _t5() -> T5EncoderModel:
+def t5() -> T5EncoderModel:
+    """Reads texts of ``tiny.t5_tokenizer``; width 32."""
     config = T5Config(vocab_size=98, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
     return T5EncoderModel(config).eval()
 
 
-def _qwen3(model: type = Qwen3Model, layers: int = 2) -> Any:
+def qwen3(model: type = Qwen3Model, layers: int = 2) -> Any:
+    """Reads texts of ``tiny.qwen_tokenizer``; width 16."""
     config = Qwen3Config(
         vocab_size=300,
         hidden_size=16,
@@ -66,14 +67,15 @@ def _qwen3(model: type = Qwen3Model, layers: int = 2) -> Any:
     return model(config).eval()
 
 
-def _kl(latents: int = 4, **arguments: Any) -> d.AutoencoderKL:
+def autoencoder(latents: int = 4, blocks: int = 2, **arguments: Any) -> d.AutoencoderKL:
+    """For pictures of 32 x 32, whose sides it halves with each block but the first."""
     return d.AutoencoderKL(
         in_channels=3,
         out_channels=3,
         latent_channels=latents,
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
-        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        block_out_channels=(8, 16, 16, 16)[:blocks],
+        down_block_types=("DownEncoderBlock2D",) * blocks,
+        up_block_types=("UpDecoderBlock2D",) * blocks,
         norm_num_groups=4,
         layers_per_block=1,
         sample_size=32,
@@ -95,7 +97,8 @@ def _unet(**arguments: Any) -> d.UNet2DConditionModel:
     )
 
 
-def _flow(**arguments: Any) -> d.FlowMatchEulerDiscreteScheduler:
+def flow(**arguments: Any) -> d.FlowMatchEulerDiscreteScheduler:
+    """The usual scheduler of flow matching."""
     return d.FlowMatchEulerDiscreteScheduler(**arguments)
 
 
@@ -113,7 +116,7 @@ def _sd(folder: Path, safety: bool = False, vae: Any = None, half: bool = False)
         }
         checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=tower, text_config={}, projection_dim=16))
     pipeline = d.StableDiffusionPipeline(
-        vae=vae or _kl(),
+        vae=vae or autoencoder(),
         text_encoder=_clip_text(),
         tokenizer=tiny.clip_tokenizer(),
         unet=_unet(attention_head_dim=4, cross_attention_dim=32),
@@ -138,7 +141,7 @@ def _sd_bundled(folder: Path) -> None:
 
 def _sdxl(folder: Path) -> None:
     d.StableDiffusionXLPipeline(
-        vae=_kl(),
+        vae=autoencoder(),
         text_encoder=_clip_text(),
         text_encoder_2=_clip_text(projected=True),
         tokenizer=tiny.clip_tokenizer(),
@@ -171,8 +174,8 @@ def _sd3(folder: Path) -> None:
             pooled_projection_dim=64,
             out_channels=4,
         ),
-        scheduler=_flow(),
-        vae=_kl(shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
+        scheduler=flow(),
+        vae=autoencoder(shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
         text_encoder=_clip_text(projected=True, width=16),
         tokenizer=tiny.clip_tokenizer(),
         text_encoder_2=_clip_text(projected=True, width=48),
@@ -188,11 +191,11 @@ def _t5_for_sd3() -> T5EncoderModel:
 
 def _flux(folder: Path) -> None:
     d.FluxPipeline(
-        scheduler=_flow(),
-        vae=_kl(shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
+        scheduler=flow(),
+        vae=autoencoder(shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
         text_encoder=_clip_text(),
         tokenizer=tiny.clip_tokenizer(),
-        text_encoder_2=_t5(),
+        text_encoder_2=t5(),
         tokenizer_2=tiny.t5_tokenizer(),
         transformer=d.FluxTransformer2DModel(
             patch_size=1,
@@ -206,35 +209,6 @@ def _flux(folder: Path) -> None:
             guidance_embeds=True,
             axes_dims_rope=(4, 4, 8),
         ),
-    ).save_pretrained(folder)
-
-
-def _flux2_klein(folder: Path) -> None:
-    d.Flux2KleinPipeline(
-        scheduler=_flow(),
-        vae=d.AutoencoderKLFlux2(
-            latent_channels=4,
-            block_out_channels=(8, 8),
-            down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
-            up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
-            norm_num_groups=4,
-            layers_per_block=1,
-            sample_size=32,
-        ),
-        text_encoder=_qwen3(Qwen3ForCausalLM, layers=28),  # the pipeline reads layers 9, 18 and 27
-        tokenizer=tiny.qwen_tokenizer(chat_template=_TEMPLATE),
-        transformer=d.Flux2Transformer2DModel(
-            in_channels=16,
-            num_layers=1,
-            num_single_layers=1,
-            attention_head_dim=16,
-            num_attention_heads=2,
-            joint_attention_dim=48,
-            timestep_guidance_channels=16,
-            axes_dims_rope=(4, 4, 4, 4),
-            guidance_embeds=False,
-        ),
-        is_distilled=True,
     ).save_pretrained(folder)
 
 
@@ -253,10 +227,10 @@ def _zimage(folder: Path) -> None:
         axes_lens=[1024, 64, 64],
     )
     d.ZImagePipeline(
-        scheduler=_flow(shift=3.0),
-        vae=_kl(shift_factor=0.06),
-        text_encoder=_qwen3(),
-        tokenizer=tiny.qwen_tokenizer(chat_template=_TEMPLATE),
+        scheduler=flow(shift=3.0),
+        vae=autoencoder(shift_factor=0.06),
+        text_encoder=qwen3(),
+        tokenizer=tiny.qwen_tokenizer(chat_template=template),
         transformer=transformer,
     ).save_pretrained(folder)
 
@@ -328,8 +302,8 @@ def _pixart(folder: Path) -> None:
     )
     d.PixArtSigmaPipeline(
         tokenizer=tiny.t5_tokenizer(300),
-        text_encoder=_t5(),
-        vae=_kl(),
+        text_encoder=t5(),
+        vae=autoencoder(),
         transformer=transformer,
         scheduler=d.DPMSolverMultistepScheduler(),
     ).save_pretrained(folder)
@@ -356,7 +330,7 @@ def _qwen_image(folder: Path) -> None:
         },
     )
     d.QwenImagePipeline(
-        scheduler=_flow(),
+        scheduler=flow(),
         vae=d.AutoencoderKLQwenImage(
             base_dim=8,
             z_dim=4,
@@ -388,7 +362,6 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "StableDiffusionXLPipeline": _sdxl,
     "StableDiffusion3Pipeline": _sd3,
     "FluxPipeline": _flux,
-    "Flux2KleinPipeline": _flux2_klein,
     "ZImagePipeline": _zimage,
     "SanaPipeline": _sana,
     "SanaSprintPipeline": lambda folder: _sana(folder, sprint=True),

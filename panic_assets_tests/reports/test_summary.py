@@ -129,15 +129,30 @@ def test_brackets_in_the_path_are_shown(tmp_path: Path, capsys: pytest.CaptureFi
     assert str(folder / "catalog.duckdb") in capsys.readouterr().out
 
 
-def test_the_list_of_models_marks_what_nobody_checked(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_list_of_models_marks_what_nobody_checked(width: int, capsys: pytest.CaptureFixture[str]) -> None:
     registry = load_registry()
-    print_models(registry)
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    print_models(registry, width)
+    shown = capsys.readouterr().out.splitlines()
+    assert max(map(len, shown)) <= width
+    rows = {line.split()[0]: line for line in shown if line.strip() and not line.startswith(" ")}
     for entry in registry.values():
-        assert entry.name in lines
-        if {"memory_gb", "licence"} & set(entry.unverified):
-            assert "?" in lines[entry.name]
-    assert "vector 64" in lines["DummyText"]
+        assert entry.name in rows
+        marks = len({"source", "dimension", "memory_gb", "batch"} & set(entry.unverified))
+        assert rows[entry.name].count("?") >= marks
+    assert rows["name"].split()[:7] == ["name", "from", "to", "GiB", "batch", "licence", "verified"]
+    assert rows["DummyText"].split()[:3] == ["DummyText", "text", "64"]
+
+
+def test_the_list_of_models_says_what_was_verified(capsys: pytest.CaptureFixture[str]) -> None:
+    registry = load_registry()
+    print_models(registry, 80)
+    narrow = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
+    for name in ("GLMImage", "Qwen3VL"):
+        assert narrow[name][-1] == ("yes" if registry[name].verified else "no")
+    print_models(registry)
+    words = " ".join(capsys.readouterr().out.split())
+    assert registry["Qwen3VL"].model_class in words
 
 
 def test_progress_is_silent_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:

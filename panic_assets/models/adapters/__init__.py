@@ -24,6 +24,8 @@ ADAPTERS = {
     "sentence-transformers": "panic_assets.models.adapters.sentences",
     "encoder": "panic_assets.models.adapters.encoders",
     "open-clip": "panic_assets.models.adapters.openclip",
+    "openai": "panic_assets.models.adapters.servers",
+    "plugin": "panic_assets.models.adapters.plugin",
     "dummy": "panic_assets.models.adapters.dummies",
 }
 """Modules by adapter key; each has ``load(entry, device)``, and ``fetch`` if it needs other files than all."""

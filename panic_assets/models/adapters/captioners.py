@@ -1,6 +1,6 @@
 """Image to text through transformers: every model of ``AutoModelForImageTextToText``.
 
-Here belong the three ways of asking for a caption. How a text is decoded is ``writing``'s business; which models there
+Here belong the ways of asking for a caption. How a text is decoded is ``writing``'s business; which models there
 are and what they are asked is registry data.
 """
 
@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from panic_assets.models.adapters import weights
-from panic_assets.models.adapters.common import LoadedModel
-from panic_assets.models.adapters.writing import generation_arguments, has_chat_template, without_thoughts
+from panic_assets.models.adapters import speed, weights
+from panic_assets.models.adapters.common import LoadedModel, without_thoughts
+from panic_assets.models.adapters.writing import generation_arguments, has_chat_template
 from panic_assets.models.base import Device, Output
 from panic_assets.models.entry import ModelEntry
 from panic_assets.models.parameters import CaptionParameters, WritingLoad
@@ -54,6 +54,9 @@ class Captioner(LoadedModel):
         if self._parameters.style == "task":
             tasks = [self._parameters.task] * len(pictures)
             return self._processor(text=tasks, images=pictures, padding=True, return_tensors="pt")
+        if self._parameters.style == "text":
+            texts = [self._parameters.instruction] * len(pictures)
+            return self._processor(text=texts, images=pictures, return_tensors="pt")
         question = {"type": "text", "text": self._parameters.instruction}
         chats = [[{"role": "user", "content": [{"type": "image", "image": picture}, question]}] for picture in pictures]
         return self._processor.apply_chat_template(
@@ -70,7 +73,7 @@ class Captioner(LoadedModel):
         if self._parameters.style == "task":
             texts = self._processor.batch_decode(written, skip_special_tokens=False)
             return [self._answer(text, picture) for text, picture in zip(texts, pictures, strict=True)]
-        if self._parameters.style == "chat":
+        if self._parameters.style == "chat" or _repeats(written, asked):
             written = written[:, asked["input_ids"].shape[1] :]
         return [without_thoughts(text) for text in self._processor.batch_decode(written, skip_special_tokens=True)]
 
@@ -80,6 +83,12 @@ class Captioner(LoadedModel):
         task = self._parameters.task
         parsed = self._processor.post_process_generation(text, task=task, image_size=picture.size)
         return str(parsed[task]).strip()
+
+
+def _repeats(written: torch.Tensor, asked: Any) -> bool:
+    """Whether the tokens of the question stand before those of the answer, as a decoder gives them back."""
+    question = asked.get("input_ids")
+    return question is not None and torch.equal(written[:, : question.shape[1]], question)
 
 
 def load(entry: ModelEntry, device: Device) -> LoadedModel:
@@ -92,8 +101,12 @@ def load(entry: ModelEntry, device: Device) -> LoadedModel:
     folder = weights.locate(entry)
     with weights.loading(entry):
         dtype = weights.choose_dtype(entry, place)
-        model = weights.load_whole(entry, AutoModelForImageTextToText, folder, dtype=dtype, trust_remote_code=False)
+        options = WritingLoad.model_validate(entry.load)
+        faster = speed.writing_arguments(entry, options, dtype)
+        model = weights.load_whole(
+            entry, AutoModelForImageTextToText, folder, dtype=dtype, trust_remote_code=False, **faster
+        )
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        if WritingLoad.model_validate(entry.load).pad_with_eos:
+        if options.pad_with_eos:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         return Captioner(entry, model.eval().to(place), processor)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from panic_assets.models.adapters import weights
-from panic_assets.models.adapters.common import LoadedModel
-from panic_assets.models.adapters.writing import generation_arguments, has_chat_template, without_thoughts
+from panic_assets.models.adapters import speed, weights
+from panic_assets.models.adapters.common import LoadedModel, without_thoughts
+from panic_assets.models.adapters.writing import generation_arguments, has_chat_template
 from panic_assets.models.base import Device, Flag, Output
 from panic_assets.models.entry import ModelEntry
 from panic_assets.models.parameters import ChatParameters, WritingLoad
@@ -101,11 +101,13 @@ def load(entry: ModelEntry, device: Device) -> LoadedModel:
     folder = weights.locate(entry)
     with weights.loading(entry):
         dtype = weights.choose_dtype(entry, place)
-        model = weights.load_whole(entry, AutoModelForCausalLM, folder, dtype=dtype, trust_remote_code=False)
+        options = WritingLoad.model_validate(entry.load)
+        faster = speed.writing_arguments(entry, options, dtype)
+        model = weights.load_whole(entry, AutoModelForCausalLM, folder, dtype=dtype, trust_remote_code=False, **faster)
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True, padding_side="left", truncation_side="left"
         )
-        if WritingLoad.model_validate(entry.load).pad_with_eos:
+        if options.pad_with_eos:
             tokenizer.pad_token = tokenizer.eos_token
         if not has_chat_template(tokenizer):
             raise weights.problem(entry, "the files have no chat template", "Choose a model tuned for instructions.")

@@ -1,4 +1,4 @@
-"""What all adapters share: the base of loaded models, checks of a call, pictures as arrays.
+"""What all adapters share: the base of loaded models, checks of a call, vectors, thoughts left out.
 
 Imports neither torch nor any model library; what needs them is in ``weights``.
 """
@@ -48,6 +48,11 @@ class LoadedModel:
         if self.entry.dimension is None:
             raise ModelCallError(f"{self.entry.name} is a generator: it has no dimension")
         return self.entry.dimension
+
+    @property
+    def batch(self) -> int:
+        """How many items an embedder computes at a time; its entry always says."""
+        return self.entry.batch or 1
 
     def invoke(self, inputs: Sequence[str] | Sequence[np.ndarray], seeds: Sequence[int]) -> list[Output]:
         """See :class:`panic_assets.models.base.Generator`."""
@@ -123,3 +128,8 @@ def unit_length(vectors: np.ndarray) -> np.ndarray:
     """Rows divided by their Euclidean length, as float32; a row of zeros stays."""
     length = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return np.ascontiguousarray(vectors / np.where(length == 0, 1, length), dtype=np.float32)
+
+
+def without_thoughts(text: str) -> str:
+    """A model's answer without what it thought aloud before it; empty if it was still thinking when it was cut off."""
+    return text.rpartition("</think>")[2].partition("<think>")[0].strip()

@@ -1,7 +1,7 @@
 """Models without weights: instant, exact functions of (input, seed), for tests, demonstrations and benchmarks.
 
 A dummy hashes its input and draws its output from the hash, so equal calls give equal outputs on every machine. Here
-belong the functions and the faults that tests ask for. Which dummies exist is registry data.
+belong the functions. Which dummies exist is registry data; what else can go wrong in a drill is that of ``faults``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from panic_assets.models.adapters.common import LoadedModel
+from panic_assets.models.adapters.faults import strike_at_call, strike_at_load
 from panic_assets.models.base import Device, Output
 from panic_assets.models.entry import Medium, ModelEntry
 from panic_assets.models.errors import ModelCallError
@@ -34,7 +35,11 @@ class DummyGenerator(LoadedModel):
         self._paint: Callable[[bytes], str | np.ndarray] = self._text if self.entry.output == "text" else self._picture
 
     def _invoke(self, inputs: Sequence[Any], seeds: Sequence[int]) -> list[Output]:
-        return [Output(self._one(item, seed)) for item, seed in zip(inputs, seeds, strict=True)]
+        spoiled = strike_at_call(self.entry, map(_searched, inputs))
+        outputs = [Output(self._one(item, seed)) for item, seed in zip(inputs, seeds, strict=True)]
+        for place in spoiled:
+            outputs[place] = Output(np.zeros_like(outputs[place].value), frozenset({"non_finite"}))
+        return outputs
 
     def _one(self, item: str | np.ndarray, seed: int) -> str | np.ndarray:
         parameters = self._parameters
@@ -69,6 +74,7 @@ class DummyEmbedder(LoadedModel):
     """Vectors of length 1 in a direction drawn from the hash of the item."""
 
     def _embed(self, items: Sequence[str] | Sequence[np.ndarray], modality: Medium) -> np.ndarray:
+        spoiled = strike_at_call(self.entry, map(_searched, items))
         parameters = DummyParameters.model_validate(self.entry.parameters)
         salt = parameters.variant.to_bytes(8, "little")
         blocks = range((2 * self.dimension + 63) // 64)
@@ -78,7 +84,14 @@ class DummyEmbedder(LoadedModel):
             for block in blocks
         )
         values = np.frombuffer(drawn, "<i2").reshape(len(items), -1)[:, : self.dimension]
-        return np.asarray(values + np.float32(0.5))  # centred: an int16 is in -32768 .. 32767
+        vectors = np.asarray(values + np.float32(0.5))  # centred: an int16 is in -32768 .. 32767
+        vectors[list(spoiled)] = np.nan
+        return vectors
+
+
+def _searched(item: str | np.ndarray) -> str:
+    """What a fault's substring is looked for in."""
+    return item if isinstance(item, str) else picture_digest(item).hex()
 
 
 def picture_digest(picture: np.ndarray) -> bytes:
@@ -97,5 +110,10 @@ def picture_digest(picture: np.ndarray) -> bytes:
 
 
 def load(entry: ModelEntry, device: Device) -> LoadedModel:
-    """A dummy; it needs no device."""
+    """A dummy; it needs no device.
+
+    Raises:
+        ModelLoadError: a drill asks for it.
+    """
+    strike_at_load(entry)
     return DummyGenerator(entry) if entry.kind == "generator" else DummyEmbedder(entry)

@@ -44,7 +44,7 @@ class Encoder(LoadedModel):
         return weights.cut_off(self._tokenizer, list(items), self._limit) if items else []
 
     def _embed(self, items: Sequence[Any], modality: Medium) -> np.ndarray:
-        return in_fixed_batches(items, self.entry.batch, self._texts if modality == "text" else self._pictures)
+        return in_fixed_batches(items, self.batch, self._texts if modality == "text" else self._pictures)
 
     def _texts(self, texts: Sequence[str]) -> np.ndarray:
         tokens = self._tokenizer(

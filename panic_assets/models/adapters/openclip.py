@@ -40,7 +40,7 @@ class OpenClipEncoder(LoadedModel):
         return [len(self._tokenizer.encode(text)) + 2 > limit for text in items]  # 2: beginning and end
 
     def _embed(self, items: Sequence[Any], modality: Medium) -> np.ndarray:
-        return in_fixed_batches(items, self.entry.batch, self._texts if modality == "text" else self._pictures)
+        return in_fixed_batches(items, self.batch, self._texts if modality == "text" else self._pictures)
 
     def _texts(self, texts: Sequence[str]) -> np.ndarray:
         with torch.inference_mode():

@@ -19,11 +19,13 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from panic_assets.models.adapters import weights
+from panic_assets.models.adapters import speed, weights
 from panic_assets.models.adapters.common import LoadedModel
 from panic_assets.models.base import Device, Flag, Output
 from panic_assets.models.entry import HubSource, ModelEntry
 from panic_assets.models.parameters import PipelineLoad
+
+_MODELS = (PreTrainedModel, diffusers.ModelMixin)
 
 
 class PipelineGenerator(LoadedModel):
@@ -51,7 +53,10 @@ class PipelineGenerator(LoadedModel):
 
     def _invoke(self, inputs: Sequence[Any], seeds: Sequence[int]) -> list[Output]:
         prompts = [str(text) for text in inputs]
-        with torch.inference_mode():
+        speed.forget_steps(self._pipeline)
+        place = self._pipeline._execution_device
+        own = torch.random.fork_rng(devices=[place] if place.type == "cuda" else [])  # GLM-Image seeds what all share
+        with torch.inference_mode(), own:
             result = self._pipeline(
                 prompt=list(prompts),  # some pipelines write into the list
                 generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
@@ -83,12 +88,9 @@ def load(entry: ModelEntry, device: Device) -> LoadedModel:
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, **parts
         )
         pipeline.set_progress_bar_config(disable=True)
-        if options.offload == "none" or place.type == "cpu":
-            pipeline.to(place)
-        elif options.offload == "model":
-            pipeline.enable_model_cpu_offload(device=place)
-        else:
-            pipeline.enable_sequential_cpu_offload(device=place)
+        speed.speed_up(entry, pipeline, options)
+        # On a CPU everything is on the host as it is.
+        speed.place(pipeline, "none" if place.type == "cpu" else options.offload, place)
     return PipelineGenerator(entry, pipeline)
 
 
@@ -122,13 +124,14 @@ def _parts(entry: ModelEntry, folder: Path, options: PipelineLoad, dtype: torch.
     parts: dict[str, Any] = dict.fromkeys(options.without)
     if "safety_checker" in options.without:
         parts["requires_safety_checker"] = False
-    for name, (library, class_name) in index.items():
-        kind = _class(library, class_name)
-        if name in parts or kind is None or not issubclass(kind, PreTrainedModel | diffusers.ModelMixin):
-            continue
+    kinds = {name: _class(*pair) for name, pair in index.items() if name not in parts}
+    models = {name: kind for name, kind in kinds.items() if kind and issubclass(kind, _MODELS)}
+    to_quantise = speed.parts_to_quantise(entry, options.quantisation, set(models))
+    for name, kind in models.items():
         place = folder / name
         variant = options.variant if options.variant and any(place.glob(f"*.{options.variant}*")) else None
-        parts[name] = weights.load_whole(entry, kind, place, part=name, dtype=dtype, variant=variant)
+        fewer_bits = speed.quantised(entry, options.quantisation if name in to_quantise else None, kind, dtype)
+        parts[name] = weights.load_whole(entry, kind, place, part=name, dtype=dtype, variant=variant, **fewer_bits)
     return parts
 
 
@@ -143,8 +146,9 @@ def _class(library: str | None, name: str | None) -> type | None:
 
 def _longest_reader(pipeline: Any) -> Any:
     """The tokenizer that reads furthest; text that it keeps reaches the model, whatever the others cut off."""
-    names = ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4")
-    found = [t for t in (getattr(pipeline, name, None) for name in names) if callable(t)]
+    names = ("processor", "tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4")
+    readers = (getattr(pipeline, name, None) for name in names)
+    found = [t for t in (getattr(r, "tokenizer", r) for r in readers) if callable(t)]  # of a processor its tokenizer
     return max(found, key=_reach, default=None)
 
 

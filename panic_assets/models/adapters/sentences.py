@@ -21,7 +21,7 @@ from panic_assets.models.adapters import weights
 from panic_assets.models.adapters.common import LoadedModel, in_fixed_batches
 from panic_assets.models.base import Device
 from panic_assets.models.entry import Medium, ModelEntry
-from panic_assets.models.parameters import TextEmbeddingParameters
+from panic_assets.models.parameters import TextEmbeddingLoad, TextEmbeddingParameters
 
 _SHORTEST = 16
 
@@ -59,7 +59,7 @@ class SentenceEmbedder(LoadedModel):
         for length in np.unique(lengths):
             rows = np.flatnonzero(lengths == length)
             compute = partial(self._compute, length=int(length))
-            vectors[rows] = in_fixed_batches([texts[row] for row in rows], self.entry.batch, compute)
+            vectors[rows] = in_fixed_batches([texts[row] for row in rows], self.batch, compute)
         return vectors
 
     def _compute(self, texts: Sequence[str], length: int) -> np.ndarray:
@@ -92,14 +92,27 @@ def load(entry: ModelEntry, device: Device) -> LoadedModel:
         transformer = _first_module(folder)
         check: dict[str, Any] = {"dtype": dtype, "device_map": "meta", "trust_remote_code": False}
         weights.load_whole(entry, AutoModel, transformer, unused="pooler.", **check)
+        options = TextEmbeddingLoad.model_validate(entry.load)
         model = SentenceTransformer(
             str(folder),
-            device=str(place),
+            device=str(place) if options.backend == "torch" else "cpu",
             trust_remote_code=False,
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": dtype},
         )
+        if options.backend == "onnx":
+            _compute_by_onnx(entry, model, options, place)
         return SentenceEmbedder(entry, model.eval())
+
+
+def _compute_by_onnx(entry: ModelEntry, model: Any, options: TextEmbeddingLoad, place: torch.device) -> None:
+    """Put ONNX Runtime in the place of the torch transformer; pooling and what follows stay as they are."""
+    try:
+        from panic_assets.models.adapters import onnx_graph
+    except ImportError as error:
+        raise weights.problem(entry, f"a library is not installed ({error})", "Install panic-assets[onnx].") from error
+    onnx_graph.refuse_other_dtypes(entry, weights.choose_dtype(entry, place))
+    model[0].model = onnx_graph.exported(entry, model[0].model, model.tokenizer.model_input_names, options, place)
 
 
 def _first_module(folder: Path) -> Path:

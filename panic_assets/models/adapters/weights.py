@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from panic_assets.models.base import Device
-from panic_assets.models.entry import BuiltinSource, FolderSource, HubSource, ModelEntry, PackageSource
+from panic_assets.models.entry import FolderSource, HubSource, ModelEntry, PackageSource
 from panic_assets.models.errors import ModelError, ModelLoadError
 
 _NOT_WEIGHTS_OF_OURS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.gguf")
@@ -92,7 +92,6 @@ def locate(entry: ModelEntry, fetch: Callable[[HubSource, ModelEntry, bool], str
     elif isinstance(source, HubSource):
         folder = _fetched(entry, source, fetch or _snapshot)
     else:
-        assert isinstance(source, BuiltinSource)
         raise problem(entry, f"adapter {entry.adapter} needs files", "Give source a folder, package or hub repository.")
     _refuse_pickles(entry, folder)
     return folder

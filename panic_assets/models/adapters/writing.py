@@ -65,11 +65,6 @@ def generation_arguments(parameters: WritingParameters, seeds: Sequence[int]) ->
     return arguments
 
 
-def without_thoughts(text: str) -> str:
-    """A model's answer without what it thought aloud before it; empty if it was still thinking when it was cut off."""
-    return text.rpartition("</think>")[2].partition("<think>")[0].strip()
-
-
 def has_chat_template(*holders: Any) -> bool:
     """Whether one of the holders, a processor or tokenizer, knows how to write a conversation."""
     return any(getattr(holder, "chat_template", None) for holder in holders)
