@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from panic_assets.defs.analyses import ANALYSIS_ASSETS
 from panic_assets.defs.assets import ASSETS
 from panic_assets.defs.automation import clusters_job, experiment_files, experiment_job, recluster
 from panic_assets.defs.checks import CHECKS
@@ -16,7 +17,7 @@ from panic_assets.defs.resources import Laboratory, Models
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """All definitions; ``overrides`` replaces resources by name, for tests and other settings."""
     return dg.Definitions(
-        assets=ASSETS,
+        assets=[*ASSETS, *ANALYSIS_ASSETS],
         asset_checks=CHECKS,
         jobs=[experiment_job, clusters_job],
         schedules=[recluster],

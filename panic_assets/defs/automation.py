@@ -8,6 +8,7 @@ import json
 
 import dagster as dg
 
+from panic_assets.defs.analyses import ANALYSIS_ASSETS
 from panic_assets.defs.partitions import EXPERIMENTS
 from panic_assets.defs.resources import Laboratory
 from panic_assets.experiment import Experiment
@@ -17,11 +18,12 @@ PER_EXPERIMENT = dg.AssetSelection.assets(
     "runs", "invocations", "images", "outcomes", "embeddings", "persistence_diagrams"
 )
 OVER_ALL = dg.AssetSelection.assets("clusters", "catalog")
+ANALYSES = dg.AssetSelection.assets(*(asset.key for asset in ANALYSIS_ASSETS)) if ANALYSIS_ASSETS else OVER_ALL
 
 experiment_job = dg.define_asset_job(
     "experiment",
-    selection=PER_EXPERIMENT | OVER_ALL,
-    description="One experiment from its file to its diagrams, then clusters and catalog.",
+    selection=PER_EXPERIMENT | OVER_ALL | ANALYSES,
+    description="One experiment from its file to its analyses, with clusters and catalog.",
 )
 clusters_job = dg.define_asset_job(
     "clusters_and_catalog", selection=OVER_ALL, description="Cluster all experiments again and rebuild the catalog."

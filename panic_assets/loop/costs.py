@@ -19,6 +19,8 @@ Origin = Literal["measured", "published", "guess"]
 #: what the published models of the registry take on the GPUs of their time.
 GUESSED_SECONDS_PER_GB = {"generator": 0.2, "embedder": 0.005}
 GUESSED_SECONDS_AT_LEAST = {"generator": 0.01, "embedder": 0.001}
+#: Offload that brings all weights from the host in each call, which then is what a call pays once.
+_STREAMS = ("sequential", "group")
 #: A dummy computes nothing to speak of.
 GUESSED_DUMMY_SECONDS = 0.0005
 #: GiB a second from a disk to a device, a guess, and the batch size of a model whose size is still to be probed.
@@ -52,8 +54,9 @@ def cost_of(entry: ModelEntry, hardware: str, facts: KnownFacts | None = None) -
     """The cost of a model on some hardware, by the best source that there is for calls and for loads."""
     batch = (facts.batch_for(entry, hardware) if facts else entry.batch) or _published_batch(entry) or GUESSED_BATCH
     fixed, each, calls_from, note = _calls(entry, hardware, batch, facts)
-    load, load_from = _load(entry, hardware, each, facts)
-    return ModelCost(batch, fixed, each, load, 0.0, calls_from, load_from, note)
+    load, load_from = _load(entry, hardware, fixed + each, facts)
+    streams = entry.load.get("offload") in _STREAMS
+    return ModelCost(batch, fixed, each, load, fixed if streams else 0.0, calls_from, load_from, note)
 
 
 def line_through(seconds: Mapping[int, float]) -> tuple[float, float]:
@@ -89,16 +92,16 @@ def _calls(entry: ModelEntry, hardware: str, batch: int, facts: KnownFacts | Non
     return 0.0, _guess(entry), "guess", ""
 
 
-def _load(entry: ModelEntry, hardware: str, item_seconds: float, facts: KnownFacts | None) -> tuple[float, Origin]:
+def _load(entry: ModelEntry, hardware: str, one_seconds: float, facts: KnownFacts | None) -> tuple[float, Origin]:
     known = facts.load_seconds(entry, hardware) if facts else None
     if known is not None:
         return known, "measured"
     told = _of_one_device([t for t in entry.timings if t.load_seconds is not None], hardware)
     if told:
         return float(told[0].load_seconds or 0), "published"
-    # A first output, loading included, less a usual one.
+    # A first output, loading included, less one without.
     cold = _of_one_device([t for t in entry.timings if t.cold_seconds is not None], hardware)
-    if cold and (rest := float(cold[0].cold_seconds or 0) - item_seconds) > 0:
+    if cold and (rest := float(cold[0].cold_seconds or 0) - one_seconds) > 0:
         return rest, "published"
     return (0.0 if entry.source.kind in ("builtin", "server") else entry.memory_gb / GUESSED_LOAD_GB), "guess"
 

@@ -100,7 +100,7 @@ def groups_of_plans(
     runs = dict.fromkeys(rings, 0)
     for plan in plans:
         runs[plan.network] += 1
-    memory_gb = {weights[name]: entry.memory_gb for name, entry in models.items()}
+    memory_gb = {weights[name]: entry.device_gb for name, entry in models.items()}
     return groups_of_networks(rings, runs, memory_gb, capacity_gb)
 
 

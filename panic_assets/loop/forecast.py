@@ -128,7 +128,7 @@ def forecast(
         groups=tuple(made.groups),
         loads=tuple(made.loads),
         models=(*_loop_models(made, models, costs), *(model for model, _ in embeddings)),
-        disk=_disk(experiment, models, made, earlier),
+        disk=_disk(experiment, plans, models, made, earlier),
         assumptions=(*_assumptions(plans, lengths, devices, costs), *_too_large(models, devices)),
     )
 
@@ -145,7 +145,7 @@ def _loop_models(
             made.calls[name],
             loads[name],
             made.model_seconds[name] / 3600,
-            models[name].memory_gb,
+            models[name].device_gb,
             costs[name],
         )
         for name in made.calls
@@ -172,7 +172,7 @@ def _embedding(
     taken = sum(items[medium] for medium in entry.takes)
     work = calls * cost.call_seconds(cost.batch)
     at_work = min(devices, calls)
-    made = ModelForecast(entry.name, "embeddings", taken, calls, at_work, work / 3600, entry.memory_gb, cost)
+    made = ModelForecast(entry.name, "embeddings", taken, calls, at_work, work / 3600, entry.device_gb, cost)
     return made, (cost.load_seconds + math.ceil(calls / at_work) * cost.call_seconds(cost.batch) if calls else 0.0)
 
 
@@ -182,7 +182,13 @@ def _calls(items: int, chunk: int, batch: int) -> int:
     return whole * math.ceil(chunk / batch) + math.ceil(rest / batch)
 
 
-def _disk(experiment: Experiment, models: Mapping[str, ModelEntry], made: Simulation, earlier: Earlier) -> Disk:
+def _disk(
+    experiment: Experiment,
+    plans: Sequence[RunPlan],
+    models: Mapping[str, ModelEntry],
+    made: Simulation,
+    earlier: Earlier,
+) -> Disk:
     image_format = experiment.image_format
     known = earlier.bytes_per_pixel.get(image_format)
     per_pixel = known or GUESSED_BYTES_PER_PIXEL["lossless" if images.is_lossless(image_format) else "lossy"]
@@ -192,7 +198,7 @@ def _disk(experiment: Experiment, models: Mapping[str, ModelEntry], made: Simula
         if models[name].gives == "image"
     )
     gives = Counter[str]()
-    for plan in plan_runs(experiment, models):
+    for plan in plans:
         gives["text"] += 1  # the prompt is a point too
         for place, name in enumerate(plan.models):
             gives[str(models[name].gives)] += len(range(place, plan.max_length, len(plan.models)))
@@ -232,9 +238,9 @@ def _assumptions(
 def _too_large(models: Mapping[str, ModelEntry], devices: Sequence[SimulatedDevice]) -> list[str]:
     capacity = min((d.capacity_gb for d in devices if d.capacity_gb is not None), default=None)
     return [
-        f"{name} takes {entry.memory_gb:g} GiB, more than a device has for models: it can't be run there as it is."
+        f"{name} takes {entry.device_gb:g} GiB, more than a device has for models: it can't be run there as it is."
         for name, entry in models.items()
-        if capacity is not None and entry.memory_gb > capacity
+        if capacity is not None and entry.device_gb > capacity
     ]
 
 

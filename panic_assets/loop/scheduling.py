@@ -150,7 +150,7 @@ class Scheduler(Generic[Item]):
         if here:
             return self._give(min(here, key=self._step), device, ())
         want = min(ready, key=self._step)
-        return self._give(want, device, self._victims(slot, self._entries[want.model].memory_gb))
+        return self._give(want, device, self._victims(slot, self._entries[want.model].device_gb))
 
     def first(self, want: Want) -> Item:
         """The item that would be given next; one must be there."""
@@ -165,7 +165,7 @@ class Scheduler(Generic[Item]):
         slot.busy[weights] -= 1
         slot.busy += Counter()  # drops zeros
         if resident is None:
-            slot.resident.setdefault(weights, self._entries[work.want.model].memory_gb)
+            slot.resident.setdefault(weights, self._entries[work.want.model].device_gb)
         else:
             slot.resident = OrderedDict((key, gb) for key, gb in slot.resident.items() if key in resident)
             for key, memory_gb in resident.items():
@@ -189,7 +189,7 @@ class Scheduler(Generic[Item]):
             if is_loaded and not is_full:
                 continue
             unwanted = [key for key in slot.resident if key not in self._wanted and not slot.busy[key]]
-            room = self._room(slot, self._entries[want.model].memory_gb, unwanted)
+            room = self._room(slot, self._entries[want.model].device_gb, unwanted)
             if room is not None:
                 choices.append((is_loaded, not is_full, self._step(want), want, device, room))
         return min(choices, key=lambda choice: choice[:3])[3:] if choices else None
@@ -217,7 +217,7 @@ class Scheduler(Generic[Item]):
         return tuple(order) if room is None else room
 
     def _memory(self, weights: str) -> float:
-        return next(entry.memory_gb for name, entry in self._entries.items() if self._weights[name] == weights)
+        return next(entry.device_gb for name, entry in self._entries.items() if self._weights[name] == weights)
 
     def _give(self, want: Want, device: int, release: tuple[str, ...]) -> Work[Item]:
         slot, size, queue = self._slots[device], self._batch_size(want.model, device), self._queues[want]

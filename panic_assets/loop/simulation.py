@@ -91,7 +91,7 @@ def simulate(
 
     Args:
         plans: its runs.
-        models: the entries by name; ``memory_gb`` is what a model takes of a device.
+        models: the entries by name; ``device_gb`` is what a model takes of a device.
         costs: of each model of the runs.
         devices: at least one.
         lengths: invocations of each run by its number; ``max_length`` where it is not named.
@@ -172,7 +172,7 @@ class _Simulator:
         on_bus = cost.bus_seconds
         self.result.calls[name] += 1
         self.result.model_seconds[name] += seconds
-        if device.make_resident(self.weights[name], entry.memory_gb, work.release):
+        if device.make_resident(self.weights[name], entry.device_gb, work.release):
             self.result.loads.append(Load(self.now, number, name, cost.load_seconds))
             seconds, on_bus = seconds + cost.load_seconds, on_bus + cost.load_seconds
         device.begin(self.now, work, seconds - on_bus, on_bus)

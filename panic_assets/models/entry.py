@@ -27,6 +27,8 @@ Medium = Literal["text", "image"]
 DType = Literal["float32", "bfloat16", "float16"]
 _BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 _URL = r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"  # a key within an address would be shown wherever the address is
+#: GiB of a model that streams from the host: FLUX.2-dev peaked at 5.6, its work included (PANIC-TDA).
+_STREAMED_GB = 6.0
 DEFAULT_DTYPE: dict[str, str] = {"cpu": "float32", "cuda": "bfloat16", "mps": "bfloat16"}
 
 
@@ -215,6 +217,14 @@ class ModelEntry(BaseModel):
     def needs_full_batches(self) -> bool:
         """Whether the size of a call decides bits. A server cuts its batches itself, and padding would be paid for."""
         return self.source.kind != "server"
+
+    @property
+    def device_gb(self) -> float:
+        """GiB that the weights take of a device at once: all of them, or what offload leaves there."""
+        offload = self.load.get("offload", "none")
+        if offload == "model":
+            return self.largest_gb or self.memory_gb
+        return min(self.memory_gb, _STREAMED_GB) if offload in ("sequential", "group") else self.memory_gb
 
     def memory_in(self, dtype: DType) -> float:
         """GiB of weights in a dtype: ``memory_gb``, which is told for that of a GPU, by the bytes of a number."""

@@ -53,8 +53,8 @@ class ModelPool:
                 raise ModelError(f"the model pool is closed; open a new one to use {entry.name}")
             key = entry.load_identity
             if key not in self._loaded:
-                self._make_room(entry.memory_gb)
-                self._loaded[key] = (load_model(entry, self.device), entry.memory_gb)
+                self._make_room(entry.device_gb)
+                self._loaded[key] = (load_model(entry, self.device), entry.device_gb)
                 self.loads += 1
             self._loaded.move_to_end(key)
             return self._loaded[key][0].for_entry(entry)

@@ -23,6 +23,10 @@ FIGURES = {"images", "embeddings", "persistence_diagrams", "clusters"}
 Ran = tuple[Path, dg.DagsterInstance, dg.ExecuteInProcessResult]
 
 
+#: Tables that an experiment without trouble leaves empty, and those of analyses, which have tests of their own.
+CALM = {"events", "run_statistics", "dynamics", "curves", "diagram_distances", "transitions"}
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     """One experiment, materialised once, with an observation at every step."""
@@ -40,6 +44,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
 def test_all_tables_are_there(ran: Ran) -> None:
     lake = lake_of(ran[0])
     for table, spec in TABLES.items():
+        if table in CALM:
+            continue
         assert lake.read(table).num_rows > 0, table
         if spec.partitioned:
             assert lake.experiments(table) == ["small"]
@@ -174,7 +180,7 @@ def test_again_then_a_second_experiment(tmp_path: Path) -> None:
         write(tmp_path, "other", prompts=["a fish"], seeds=[5, -1])
         second = materialise(tmp_path, instance, "other")
         for table, spec in TABLES.items():
-            if spec.partitioned:
+            if spec.partitioned and table not in CALM:
                 assert lake.experiments(table) == ["other", "small"]
         # Clusters are over both, and those of one experiment alone are gone.
         after = lake.read("clusterings").to_pylist()

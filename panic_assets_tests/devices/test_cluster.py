@@ -226,7 +226,7 @@ def test_errors_come_back_as_themselves(devices: list[Device], drill: Drill) -> 
 def test_a_lost_worker_process_costs_one_call(devices: list[Device], drill: Drill, kind: str) -> None:
     drill.order(DummyT2T={"kind": kind, "times": 1})
     pid = pid_of(devices[1])
-    with pytest.raises(DeviceLost, match="ray #2 on .*The next call starts another") as caught:
+    with pytest.raises(DeviceLost, match=r"ray #2 on .*The next call starts another") as caught:
         devices[1].call(call("DummyT2T", "a dog"))
     assert fault_of(caught.value) == "device_lost"
     assert devices[1].call(call("DummyT2T", "a dog"))
@@ -235,7 +235,7 @@ def test_a_lost_worker_process_costs_one_call(devices: list[Device], drill: Dril
 
 def test_a_call_that_hangs_is_ended(devices: list[Device], drill: Drill) -> None:
     drill.order(DummyT2T={"kind": "hang", "times": 1})
-    with pytest.raises(CallTimedOut, match="longer than 0.5 s"):
+    with pytest.raises(CallTimedOut, match=r"longer than 0\.5 s"):
         devices[1].call(call("DummyT2T", "a dog", limit_seconds=0.5))
     assert devices[1].call(call("DummyT2T", "a dog", limit_seconds=30.0))
 
