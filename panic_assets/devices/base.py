@@ -61,8 +61,9 @@ class Reply:
     """What came of a call.
 
     ``outputs``: one for each input; of an embedder the rows of a float32 array (items, dimension). ``seconds`` is the
-    time in the model, ``loading_seconds`` what went before to load it. ``device`` is the hardware that computed it. ``resident``: registered GiB of the models now in memory, by ``load_identity``.
-    ``peak_gb``: the most memory that the device has held, GiB; None where that can't be told.
+    time in the model, ``loading_seconds`` what went before to load it. ``device`` is the hardware that computed it.
+    ``resident``: registered GiB of the models now in memory, by ``load_identity``. ``peak_gb``: the most memory that
+    the device has held, GiB; None where that can't be told.
     """
 
     outputs: list[Output] | np.ndarray

@@ -33,7 +33,8 @@ class ModelCost:
 
     A call of n items takes ``fixed_seconds + n * item_seconds``. ``bus_seconds`` is the part of ``fixed_seconds`` in
     which the device waits for weights from the host, so that another model can compute meanwhile; 0 where nobody
-    knows. ``batch`` is the size of a call. ``note`` says on what the seconds were measured, if not here.
+    knows. ``batch`` is the size of a call. ``note`` says on what the seconds were measured and by whom, if not here,
+    ``setting`` in what that differed from the entry.
     """
 
     batch: int
@@ -44,6 +45,7 @@ class ModelCost:
     calls_from: Origin = "measured"
     load_from: Origin = "measured"
     note: str = ""
+    setting: str = ""
 
     def call_seconds(self, items: int) -> float:
         """Of a call of so many items, the model being in memory."""
@@ -53,10 +55,11 @@ class ModelCost:
 def cost_of(entry: ModelEntry, hardware: str, facts: KnownFacts | None = None) -> ModelCost:
     """The cost of a model on some hardware, by the best source that there is for calls and for loads."""
     batch = (facts.batch_for(entry, hardware) if facts else entry.batch) or _published_batch(entry) or GUESSED_BATCH
-    fixed, each, calls_from, note = _calls(entry, hardware, batch, facts)
+    fixed, each, calls_from, timed = _calls(entry, hardware, batch, facts)
     load, load_from = _load(entry, hardware, fixed + each, facts)
     streams = entry.load.get("offload") in _STREAMS
-    return ModelCost(batch, fixed, each, load, fixed if streams else 0.0, calls_from, load_from, note)
+    note, setting = (f"{timed.device} ({timed.source})", timed.setting) if timed else ("", "")
+    return ModelCost(batch, fixed, each, load, fixed if streams else 0.0, calls_from, load_from, note, setting)
 
 
 def line_through(seconds: Mapping[int, float]) -> tuple[float, float]:
@@ -75,21 +78,23 @@ def line_through(seconds: Mapping[int, float]) -> tuple[float, float]:
     return (start, slope) if start >= 0 and slope >= 0 else (0.0, share)
 
 
-def _calls(entry: ModelEntry, hardware: str, batch: int, facts: KnownFacts | None) -> tuple[float, float, Origin, str]:
-    """Fixed seconds, seconds of an item, and where from."""
+def _calls(
+    entry: ModelEntry, hardware: str, batch: int, facts: KnownFacts | None
+) -> tuple[float, float, Origin, Timing | None]:
+    """Fixed seconds, seconds of an item, and where from; the first timing if they were published."""
     known = facts.seconds(entry, hardware, batch) if facts else None
     if known is not None:
-        return 0.0, known / batch, "measured", ""
+        return 0.0, known / batch, "measured", None
     timings = _of_one_device([t for t in entry.timings if t.seconds is not None and t.batch is not None], hardware)
     measured = {int(t.batch or 1): float(t.seconds or 0) * int(t.batch or 1) for t in timings}
     if batch in measured and len(measured) == 1:
-        return 0.0, measured[batch] / batch, "published", _note(timings)
+        return 0.0, measured[batch] / batch, "published", timings[0]
     if measured:
-        return *line_through(measured), "published", _note(timings)
+        return *line_through(measured), "published", timings[0]
     loose = _of_one_device([t for t in entry.timings if t.seconds is not None], hardware)
     if loose:
-        return 0.0, float(loose[0].seconds or 0), "published", _note(loose)
-    return 0.0, _guess(entry), "guess", ""
+        return 0.0, float(loose[0].seconds or 0), "published", loose[0]
+    return 0.0, _guess(entry), "guess", None
 
 
 def _load(entry: ModelEntry, hardware: str, one_seconds: float, facts: KnownFacts | None) -> tuple[float, Origin]:
@@ -110,11 +115,6 @@ def _of_one_device(timings: Sequence[Timing], hardware: str) -> list[Timing]:
     """Those of this hardware, else those of the first device that is named: seconds of two devices make no line."""
     device = next((t.device for t in timings if t.device == hardware), timings[0].device if timings else "")
     return [timing for timing in timings if timing.device == device]
-
-
-def _note(timings: Sequence[Timing]) -> str:
-    first = timings[0]
-    return f"{first.device}{', ' + first.setting if first.setting else ''} ({first.source})"
 
 
 def _published_batch(entry: ModelEntry) -> int | None:

@@ -2,7 +2,8 @@
 
 Here belong the threads that carry batches to devices, and what happens when a call fails. A batch always has the size
 that its model has on its device, its tail padded, because the size of a batch changes the bits of a result and its
-companions do not; only what goes to a server, which batches as it likes, is not padded. Which batch comes next is decided by ``scheduling``; who wants an answer is the caller's business.
+companions do not; only what goes to a server, which batches as it likes, is not padded. Which batch comes next is
+decided by ``scheduling``; who wants an answer is the caller's business.
 
 What happens to a fault:
 

@@ -231,7 +231,7 @@ def _assumptions(
     if any(device.lanes > 1 for device in devices):
         said.append("Calls side by side on a device gain only what one waits for the bus while the other computes.")
     notes = dict.fromkeys(cost.note for cost in costs.values() if cost.note)
-    said += [f"Published seconds were measured on {note}." for note in notes]
+    said += [f"Published seconds are those of {note}, maybe in another setting." for note in notes]
     return said
 
 

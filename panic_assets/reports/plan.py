@@ -170,7 +170,7 @@ def _about_marks(plan: Forecast) -> list[str]:
     if origins["measured"]:
         said.append("Seconds without a mark were measured here.")
     if origins["published"]:
-        said.append("*: published by others, maybe on other hardware.")
+        said.append("*: published by others, maybe for other hardware; `panic models show NAME` tells the setting.")
     if origins["guess"]:
         said.append("?: a guess, until the model has been called on such a device once.")
     return said

@@ -58,7 +58,7 @@ def materialise(
 
     lake, asked = Lake(Path(folder) / "lake"), experiment(**values)
     entries = resolve_models(asked, registry())
-    embedding._CHUNK.update(text=16, image=16)  # several commits even of this little
+    embedding.CHUNK.update(text=16, image=16)  # several commits even of this little
     devices = [LocalDevice(WatchedPool(watch=slow))]
     try:
         plans = register(lake, asked, entries)
