@@ -22,6 +22,7 @@ from panic_assets.devices.base import Device
 from panic_assets.devices.known import KnownFacts
 from panic_assets.experiment import Experiment
 from panic_assets.lake import Lake, images
+from panic_assets.loop.costs import cost_of
 from panic_assets.loop.dispatch import Answer, Dispatcher, Incident, Request
 from panic_assets.loop.estimate import Estimate
 from panic_assets.loop.events import event_of
@@ -308,14 +309,9 @@ class _Engine:
 def _known_seconds(
     models: Mapping[str, ModelEntry], devices: Sequence[Device], facts: KnownFacts | None
 ) -> dict[str, float]:
-    """Seconds for one invocation, for the models that were called before on such a device."""
-    known = {}
-    for name, entry in models.items():
-        size = facts.batch_for(entry, devices[0].hardware) if facts else None
-        seconds = facts.seconds(entry, devices[0].hardware, size) if facts and size else None
-        if seconds is not None and size:
-            known[name] = seconds / size
-    return known
+    """Seconds for one invocation, for the models whose calls were measured on such a device or published."""
+    costs = {name: cost_of(entry, devices[0].hardware, facts) for name, entry in models.items()}
+    return {name: c.call_seconds(c.batch) / c.batch for name, c in costs.items() if c.calls_from != "guess"}
 
 
 def _doubts(value: str | np.ndarray) -> list[str]:
