@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=True, help="Feedback loops of generative models.")
 models_app = typer.Typer(no_args_is_help=True, help="The models that exist.")
 app.add_typer(models_app, name="models")
+devices_app = typer.Typer(no_args_is_help=True, help="The process that experiments share devices in.")
+app.add_typer(devices_app, name="devices")
 
 STATE_VARIABLE = "PANIC_DAGSTER_STATE"
 
@@ -175,6 +177,24 @@ def download_model(name: Annotated[str, typer.Argument(help="Name of a model.")]
     from panic_assets.reports.terminal import print_files
 
     print_files(checking.download(load_registry()[name]))
+
+
+@devices_app.command("status")
+def devices_status() -> None:
+    """What the shared devices hold and do; they are used with `PANIC_DEVICES=shared`."""
+    from panic_assets.devices.reaching import status
+    from panic_assets.reports.terminal import print_devices
+
+    print_devices(status(paths.data_dir()))
+
+
+@devices_app.command("stop")
+def devices_stop() -> None:
+    """End the process of the shared devices; the next call of an experiment starts a new one."""
+    from panic_assets.devices.reaching import stop
+
+    pid = stop(paths.data_dir())
+    print("no process shares devices here" if pid is None else f"ended process {pid}")
 
 
 def _adopt(file: Path) -> Experiment:

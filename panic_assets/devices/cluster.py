@@ -93,7 +93,7 @@ def open_ray(rest: str, capacity_gb: float | None, lanes: int | None) -> list[De
     devices: list[RayDevice] = []
     try:
         count, needs = plan(options, _resources())
-        names = [f"ray #{number}" for number in range(1, count + 1)]
+        names = [f"ray {number}" for number in range(1, count + 1)]
         devices += [RayDevice(name, needs, capacity_gb, lanes or 1, options.wait) for name in names]
         with ThreadPoolExecutor(count) as threads:
             list(threads.map(RayDevice.start, devices))

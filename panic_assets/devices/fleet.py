@@ -24,7 +24,7 @@ Isolation = Literal["auto", "none", "process"]
 Opener = Callable[[str, float | None, int | None], list[Device]]
 
 OPENERS: dict[str, str] = {
-    "shared": "panic_assets.devices.server:open_shared",
+    "shared": "panic_assets.devices.shared:open_shared",
     "ray": "panic_assets.devices.cluster:open_ray",
 }
 """Devices that are elsewhere, by the first word of the specification: ``module:function``, imported when wanted. The

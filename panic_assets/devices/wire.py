@@ -76,7 +76,7 @@ class Wire:
         self._writing = threading.Lock()
 
     @staticmethod
-    def pack(message: Message) -> Frame:
+    def pack(message: object) -> Frame:
         """A message as the parts of a frame.
 
         Raises:

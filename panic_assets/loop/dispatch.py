@@ -44,6 +44,8 @@ _LOSSES_TOGETHER, _LOSSES, _ERRORS = 1, 3, 2
 #: A call may take this long for each of its items, or so many times longer than it usually does.
 LIMIT_SECONDS, LIMIT_FACTOR = 300.0, 20.0
 SAVE_SECONDS = 30.0  # between two times that the facts are saved
+#: A device that was lost so many times in a row rests so long at a time, if there is another to work on.
+LOSSES_IN_A_ROW, REST_SECONDS = 2, 30.0
 
 
 class BadOutput(PanicError):
@@ -120,6 +122,7 @@ class Dispatcher:
         self.totals = Totals()
         self._sizes: dict[tuple[str, int], int] = {}
         self._hardware: dict[int, str] = {}
+        self._losses = [(0, 0.0)] * len(devices)  # in a row, and when the last one was
         self._scheduler: Scheduler[Request] = Scheduler(
             entries, [(device.capacity_gb, device.lanes) for device in devices], self._size
         )
@@ -213,10 +216,17 @@ class Dispatcher:
     def _take(self, device: int) -> Work[Request] | None:
         with self._changed:
             while not self._is_closed:
-                if (work := self._scheduler.take(device)) is not None:
+                rest = self._rest(device)
+                if rest <= 0 and (work := self._scheduler.take(device)) is not None:
                     return work
-                self._changed.wait()
+                self._changed.wait(rest if rest > 0 else None)
         return None
+
+    def _rest(self, device: int) -> float:
+        """Seconds for which a device should take nothing: else one that stays lost would spend everyone's retries."""
+        losses, last = self._losses[device]
+        others = any(self._losses[other][0] == 0 for other in range(len(self.devices)) if other != device)
+        return last + REST_SECONDS - time.monotonic() if others and losses >= LOSSES_IN_A_ROW else 0.0
 
     def _hand_over(self, came: Sequence[list[Answer] | Incident | Exception]) -> None:
         with self._changed:
@@ -246,7 +256,11 @@ class Dispatcher:
         except ModelLoadError:
             raise
         except Exception as error:
-            return self._failed(work, error), {} if fault_of(error) in ("device_lost", "timed_out") else None
+            if fault_of(error) not in ("device_lost", "timed_out"):
+                return self._failed(work, error), None
+            with self._changed:
+                self._losses[work.device] = (self._losses[work.device][0] + 1, time.monotonic())
+            return self._failed(work, error), {}
         self._note(work, reply)
         return self._answers(work, reply), reply.resident
 
@@ -259,6 +273,7 @@ class Dispatcher:
         entry, size = self.entries[work.want.model], work.size or 1
         with self._changed:
             self._hardware[work.device] = reply.device
+            self._losses[work.device] = (0, 0.0)
             self.totals.calls += 1
             self.totals.model_seconds += reply.seconds
             self.totals.loading_seconds += reply.loading_seconds

@@ -18,6 +18,7 @@ from panic_assets.errors import PanicError
 from panic_assets.reports.summary import NetworkSummary, summarise
 
 if TYPE_CHECKING:
+    from panic_assets.devices.reaching import ServerStatus
     from panic_assets.models.checking import Check, Files, Trial
     from panic_assets.models.entry import ModelEntry
     from panic_assets.models.registry import Registry
@@ -125,6 +126,25 @@ def print_models(registry: Registry, width: int | None = None) -> None:
         markup=False,
         highlight=False,
     )
+
+
+def print_devices(status: ServerStatus | None) -> None:
+    """The devices of a server process, what is loaded on them, and who uses it."""
+    console = Console(width=None if Console().is_terminal else _WIDTH)
+    if status is None:
+        console.print("No process shares devices here; an experiment with PANIC_DEVICES=shared starts one.")
+        return
+    console.print(f"process {status.pid}, devices {status.spec or 'auto'}, since {status.started_at:%Y-%m-%d %H:%M:%S}")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("device", "hardware", "computing", "waiting", "calls", "failed", "loaded (GiB)"):
+        table.add_column(heading)
+    for device in status.devices:
+        loaded = ", ".join(f"{name} {memory:g}" for name, memory in device.resident.items()) or "-"
+        counts = (device.computing, device.waiting, device.calls, device.failed)
+        table.add_row(device.facts.name, device.facts.hardware, *map(str, counts), loaded)
+    console.print(table)
+    users = ", ".join(f"process {one.pid} ({one.calls} calls)" for one in status.clients) or "nobody"
+    console.print(f"used by {users}")
 
 
 def _model_row(entry: ModelEntry) -> list[str]:

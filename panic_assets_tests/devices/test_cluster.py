@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def opened(drills: Drill, monkeypatch_module: pytest.MonkeyPatch) -> Iterator[li
         device.close()
         device.close()
     assert not ray.is_initialized()
-    assert dict(os.environ) == environment
+    assert rays(os.environ) == rays(environment)
     wait_until(lambda: not any(is_alive(pid) for pid in pids))
     with pytest.raises(PanicError, match="not connected"):
         RayDevice("ray", NO_CPUS)
@@ -85,7 +85,7 @@ def drill(drills: Drill, devices: list[Device]) -> Drill:
 def call(name: str | ModelEntry, *inputs: Any, modality: Medium | None = None, **more: Any) -> Call:
     entry = REGISTRY[name] if isinstance(name, str) else name
     seeds = tuple(range(len(inputs))) if modality is None else ()
-    return Call(entry, inputs, seeds, modality, **more)
+    return Call(entry, inputs, seeds, modality, **{"limit_seconds": 20.0, **more})  # so that no defect hangs the tests
 
 
 def values(reply: Reply) -> list[Any]:
@@ -94,6 +94,11 @@ def values(reply: Reply) -> list[Any]:
 
 def same(first: Reply, second: Reply) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(values(first), values(second), strict=True))
+
+
+def rays(environment: Mapping[str, str]) -> dict[str, str]:
+    """What Ray sets for itself."""
+    return {key: value for key, value in environment.items() if key.startswith(("RAY_", "PYTHON"))}
 
 
 def pid_of(device: Device) -> int:
@@ -185,7 +190,7 @@ def test_a_cluster_that_is_too_small(options: Options, hosts: list[dict[str, flo
 
 
 def test_three_processes_that_are_devices(devices: list[Device]) -> None:
-    assert [device.name for device in devices] == ["ray #1", "ray #2", "ray #3"]
+    assert [device.name for device in devices] == ["ray 1", "ray 2", "ray 3"]
     assert all(isinstance(device, Device) for device in devices)
     assert len({pid_of(device) for device in devices} - {os.getpid()}) == 3
     assert {(device.hardware, device.capacity_gb, device.lanes) for device in devices} == {("cpu", None, 1)}
@@ -194,7 +199,7 @@ def test_three_processes_that_are_devices(devices: list[Device]) -> None:
 def test_the_same_as_a_local_device(devices: list[Device], tmp_path: Path) -> None:
     pictures = tuple(tiny.pictures(4))
     model = REGISTRY["STSBMpnet"]
-    embedder = tiny.entry(model, tiny.build(tiny.checkpoint_of(model), tmp_path / "tiny"))
+    embedder = tiny.entry(model, tiny.build(tiny.checkpoint_of(model), tmp_path / "tiny"), dimension=32)
     calls = [
         call("DummyT2I", *TEXTS),
         call("DummyI2T", *pictures),
@@ -226,7 +231,7 @@ def test_errors_come_back_as_themselves(devices: list[Device], drill: Drill) -> 
 def test_a_lost_worker_process_costs_one_call(devices: list[Device], drill: Drill, kind: str) -> None:
     drill.order(DummyT2T={"kind": kind, "times": 1})
     pid = pid_of(devices[1])
-    with pytest.raises(DeviceLost, match=r"ray #2 on .*The next call starts another") as caught:
+    with pytest.raises(DeviceLost, match=r"ray 2 on .*The next call starts another") as caught:
         devices[1].call(call("DummyT2T", "a dog"))
     assert fault_of(caught.value) == "device_lost"
     assert devices[1].call(call("DummyT2T", "a dog"))
@@ -289,7 +294,7 @@ def test_a_process_that_stops_answering_is_ended(devices: list[Device], drill: D
         device._loading_seconds = 0.2
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(CallTimedOut, match=rf"silent: .* was not answered within 1 s by the process {pid}"):
-            device.call(call("DummyT2T", "a dog"))
+            device.call(call("DummyT2T", "a dog", limit_seconds=0.3))
         wait_until(lambda: not is_alive(pid))
         device._loading_seconds = 20.0
         assert device.call(call("DummyT2T", "a dog"))
@@ -309,13 +314,16 @@ def test_without_room_in_the_cluster_a_device_is_lost(devices: list[Device]) -> 
 
 def test_lanes_compute_at_once_and_closing_ends_them(devices: list[Device], drill: Drill) -> None:
     device = RayDevice("wide", NO_CPUS, lanes=2)
-    drill.order(DummyT2T={"kind": "hang", "times": 1})
-    hanging = in_background(device, call("DummyT2T", "a dog"))
-    drill.wait_until_struck("DummyT2T")
-    assert device.call(call("DummyT2I", "a dog"))
-    assert not hanging.done()
-    pid = pid_of(device)
-    device.close()
+    try:
+        drill.order(DummyT2T={"kind": "hang", "times": 1})
+        hanging = in_background(device, call("DummyT2T", "a dog"))
+        drill.wait_until_struck("DummyT2T")
+        # Of other weights: calls of the same wait for one another.
+        assert device.call(call("DummyText", "a dog", modality="text", limit_seconds=5.0))
+        assert not hanging.done()
+        pid = pid_of(device)
+    finally:
+        device.close()
     with pytest.raises(DeviceLost):
         hanging.result(10.0)
     wait_until(lambda: not is_alive(pid))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,20 @@ def test_a_request_that_loses_the_device_each_time_fails_for_itself() -> None:
     assert [key for key, answer in answers.items() if answer.output is None] == ["bad"]
     assert isinstance(answers["bad"].error, DeviceLost)
     assert len(kinds) == 4, "twice with others, twice alone"
+
+
+def test_a_device_that_stays_lost_rests_while_another_works() -> None:
+    """Each loss costs its requests a retry: without a rest, the lost device would spend them all."""
+    entry, answers = _entry(batch=1), list[Answer]()
+    gone = _Losing(lambda inputs: DeviceLost("no place for it"))
+    slow = LocalDevice(WatchedPool(watch=lambda entry, inputs, seeds: time.sleep(0.01)), name="slow")
+    with Dispatcher([gone, slow], {entry.name: entry}) as dispatcher:
+        dispatcher.submit(entry.name, _requests(*map(str, range(40))))
+        while len(answers) < 40:
+            came = dispatcher.come()
+            answers += [] if isinstance(came, Incident) else came
+    assert all(answer.output is not None for answer in answers)
+    assert len(gone.sizes) == 2
 
 
 def test_a_model_that_can_not_be_loaded_is_told_at_once() -> None:
