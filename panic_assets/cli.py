@@ -97,6 +97,24 @@ def summary(experiment: Annotated[str, typer.Argument(help="Name of an experimen
 
 
 @app.command()
+def report(
+    experiments: Annotated[list[str], typer.Argument(help="An experiment, or several to compare.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The HTML file to write.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Put several experiments on one page.")] = False,
+) -> None:
+    """Write the report: one HTML page that opens offline, from what was run to what it did."""
+    from panic_assets.lake import Lake
+    from panic_assets.reports.page.render import write_comparison, write_report
+
+    if compare != (len(experiments) > 1):
+        raise PanicError("give one experiment, or --compare and two or more")
+    path = output or paths.data_dir() / "reports" / f"{'-and-'.join(experiments)}.html"
+    lake = Lake.open()
+    written = write_comparison(lake, experiments, path) if compare else write_report(lake, experiments[0], path)
+    print(f"{written} ({written.stat().st_size / 2**20:.1f} MiB)")
+
+
+@app.command()
 def delete(
     experiment: Annotated[str, typer.Argument(help="Name of an experiment.")],
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,

@@ -7,11 +7,15 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from panic_assets.lake import Lake
 from panic_assets.loop.pictures import PictureShelf
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _CHUNK = 256
 _LARGEST_SIDE = 16_000  # of a sheet, pixels: WebP ends at 16,383
@@ -37,7 +41,7 @@ def sheet_of(lake: Lake, experiment: str, hashes: Sequence[bytes], tile: int = 6
     """The pictures of these hashes, in this order, as tiles of ``tile`` pixels; None if there are none.
 
     Pictures that are not square are fitted into their tile. More than a WebP can hold (about 62,000 tiles of 64 pixels)
-    are left out, the last first.
+    are left out, the last first. Smaller pictures are enlarged.
 
     Raises:
         MissingPicture, CorruptImage: a picture can't be read.
@@ -63,13 +67,16 @@ def sheet_of(lake: Lake, experiment: str, hashes: Sequence[bytes], tile: int = 6
     return Sheet(uri, tile, columns, rows, places)
 
 
-def _fitted(pixels: np.ndarray, tile: int) -> object:
+def _fitted(pixels: np.ndarray, tile: int) -> Image:
     from PIL import Image
 
     image = Image.fromarray(pixels)
+    scale = tile / max(image.size)
+    if scale != 1:
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        image = image.resize(size, Image.Resampling.LANCZOS)
     if image.size == (tile, tile):
         return image
-    image.thumbnail((tile, tile), Image.Resampling.LANCZOS)
     fitted = Image.new("RGB", (tile, tile), (127, 127, 127))
     fitted.paste(image, ((tile - image.width) // 2, (tile - image.height) // 2))
     return fitted
