@@ -191,39 +191,50 @@
   }
 
   // Curves with bands: a panel for each curve, space and contrast; a line for each network (and experiment).
+  const AT_FIRST = 6; // panels of an analysis; the others are folded away
   function charts(root) {
-    const panels = new Map(), several = data.experiments.length > 1;
+    const panels = new Map(), labels = new Map(), several = data.experiments.length > 1;
     data.experiments.forEach((experiment, n) => (experiment.curves[root.dataset.analysis] || []).forEach((curve) => {
-      const name = [curve.curve, curve.embedding_model && `${curve.embedding_model}, ${curve.modality}`, curve.contrast].filter(Boolean).join(" · ");
-      const label = [several && experiment.experiment, curve.network || (curve.contrast ? "" : "all")].filter(Boolean).join(": ");
-      if (!panels.has(name)) panels.set(name, []);
-      panels.get(name).push({ ...curve, label, stroke: colour(several ? 3 * n + curve.colour + 1 : Math.max(0, curve.colour)), dash: several && n ? "5 3" : "" });
+      const points = curve.x.map((x, at) => [x, curve.value[at], curve.low[at], curve.high[at]]).filter((p) => p[1] !== null);
+      if (!points.length) return;
+      const space = curve.embedding_model && `${curve.embedding_model}, ${curve.modality}`;
+      const name = [curve.curve.replaceAll("_", " "), space, curve.contrast].filter(Boolean).join(" · ");
+      const label = [several && experiment.experiment, curve.network || "all"].filter(Boolean).join(": ");
+      const line = { points, label, unit: curve.x_unit, stroke: colour(several ? 3 * n + curve.colour + 1 : Math.max(0, curve.colour)), dash: several && n ? "5 3" : "" };
+      if (!panels.has(name)) panels.set(name, { name, curve: curve.curve, lines: [] });
+      panels.get(name).lines.push(line);
+      labels.set(label, line.stroke);
     }));
+    // Of each curve one panel, then the second of each, and so on: the first ones show as much as possible.
+    const turn = new Map(), order = [...panels.values()].map((panel) => { turn.set(panel.curve, (turn.get(panel.curve) || 0) + 1); return [turn.get(panel.curve), panel]; });
+    const drawn = order.sort((a, b) => a[0] - b[0]).map(([, panel]) => chart(panel));
+    if (!drawn.length) return;
+    if (labels.size > 1) root.before(make("div", { class: "legend" }, ...[...labels].map(([label, stroke]) => { const dot = make("span", { class: "dot" }); dot.style.setProperty("--own", stroke); return make("span", {}, dot, label); })));
+    root.append(...drawn.slice(0, AT_FIRST));
+    if (drawn.length > AT_FIRST) root.after(make("details", {}, make("summary", {}, `${drawn.length - AT_FIRST} more panels`), make("div", { class: "charts" }, ...drawn.slice(AT_FIRST))));
+  }
+  function chart({ name, lines }) {
     const width = 330, height = 190, left = 40, bottom = 28, top = 6, right = 8;
-    for (const [name, lines] of panels) {
-      const xs = lines.flatMap((l) => l.x), ys = lines.flatMap((l) => [...l.value, ...l.low, ...l.high]).filter((v) => v !== null);
-      if (!xs.length || !ys.length) continue;
-      const low = (v) => v.reduce((a, b) => Math.min(a, b), Infinity), high = (v) => v.reduce((a, b) => Math.max(a, b), -Infinity);
-      let [x0, x1, y0, y1] = [low(xs), high(xs), low(ys), high(ys)];
-      if (y0 > 0 && y0 < 0.5 * y1) y0 = 0;
-      if (y0 === y1) { y0 -= 0.5; y1 += 0.5; }
-      const px = (x) => left + ((x - x0) / (x1 - x0 || 1)) * (width - left - right), py = (y) => height - bottom - ((y - y0) / (y1 - y0)) * (height - bottom - top);
-      const svg = vector("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": name });
-      for (const y of ticks(y0, y1, 4)) {
-        svg.append(vector("line", { class: "axis", x1: left, x2: width - right, y1: py(y), y2: py(y) }), vector("text", { x: left - 4, y: py(y) + 3, "text-anchor": "end" }, short(y)));
-      }
-      for (const x of ticks(x0, x1, 5)) svg.append(vector("text", { x: px(x), y: height - bottom + 13, "text-anchor": "middle" }, short(x)));
-      svg.append(vector("text", { x: (left + width) / 2, y: height - 3, "text-anchor": "middle" }, lines[0].x_unit));
-      for (const line of lines) {
-        const held = line.x.map((x, n) => [x, line.value[n], line.low[n], line.high[n]]).filter((p) => p[1] !== null);
-        const banded = held.filter((p) => p[2] !== null && p[3] !== null);
-        if (banded.length > 1) svg.append(vector("path", { class: "band", fill: line.stroke, d: "M" + [...banded.map((p) => [px(p[0]), py(p[3])]), ...banded.reverse().map((p) => [px(p[0]), py(p[2])])].map((p) => p.map((v) => v.toFixed(1)).join(" ")).join("L") + "Z" }));
-        const path = vector("path", { class: "line", stroke: line.stroke, "stroke-dasharray": line.dash, d: "M" + held.map((p) => `${px(p[0]).toFixed(1)} ${py(p[1]).toFixed(1)}`).join("L") });
-        path.append(vector("title", {}, line.label)); svg.append(path);
-      }
-      const legend = make("div", { class: "legend" }, ...(lines.length > 1 ? lines.map((l) => { const dot = make("span", { class: "dot" }); dot.style.setProperty("--own", l.stroke); return make("span", {}, dot, l.label); }) : []));
-      root.append(make("figure", { class: "chart" }, make("figcaption", {}, name), svg, legend));
+    const least = (v) => v.reduce((a, b) => Math.min(a, b), Infinity), most = (v) => v.reduce((a, b) => Math.max(a, b), -Infinity);
+    const xs = lines.flatMap((l) => l.points.map((p) => p[0])), ys = lines.flatMap((l) => l.points.flatMap((p) => p.slice(1))).filter((v) => v !== null);
+    let [x0, x1, y0, y1] = [least(xs), most(xs), least(ys), most(ys)];
+    if (y0 > 0 && y0 < 0.5 * y1) y0 = 0;
+    if (y0 === y1) { y0 -= 0.5; y1 += 0.5; }
+    if (x0 === x1) { x0 -= 0.5; x1 += 0.5; }
+    const px = (x) => left + ((x - x0) / (x1 - x0)) * (width - left - right), py = (y) => height - bottom - ((y - y0) / (y1 - y0)) * (height - bottom - top);
+    const svg = vector("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": name });
+    for (const y of ticks(y0, y1, 4)) svg.append(vector("line", { class: "axis", x1: left, x2: width - right, y1: py(y), y2: py(y) }), vector("text", { x: left - 4, y: py(y) + 3, "text-anchor": "end" }, short(y)));
+    for (const x of ticks(x0, x1, 5)) svg.append(vector("text", { x: px(x), y: height - bottom + 13, "text-anchor": "middle" }, short(x)));
+    svg.append(vector("text", { x: (left + width) / 2, y: height - 3, "text-anchor": "middle" }, lines[0].unit));
+    const at = (x, y) => `${px(x).toFixed(1)} ${py(y).toFixed(1)}`;
+    for (const { points, label, stroke, dash } of lines) {
+      const banded = points.filter((p) => p[2] !== null && p[3] !== null);
+      if (banded.length > 1) svg.append(vector("path", { class: "band", fill: stroke, d: `M${[...banded.map((p) => at(p[0], p[3])), ...banded.slice().reverse().map((p) => at(p[0], p[2]))].join("L")}Z` }));
+      const drawn = points.length > 1 ? vector("path", { class: "line", stroke, "stroke-dasharray": dash, d: `M${points.map((p) => at(p[0], p[1])).join("L")}` }) : vector("circle", { cx: px(points[0][0]), cy: py(points[0][1]), r: 3, fill: stroke });
+      drawn.append(vector("title", {}, label));
+      svg.append(drawn);
     }
+    return make("figure", { class: "chart" }, make("figcaption", {}, name), svg);
   }
   function ticks(low, high, count) {
     const raw = (high - low) / count, power = 10 ** Math.floor(Math.log10(raw || 1)), step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw) || power, found = [];
