@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from panic_assets import paths
+from panic_assets.cli_export import export_app
 from panic_assets.errors import PanicError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ models_app = typer.Typer(no_args_is_help=True, help="The models that exist.")
 app.add_typer(models_app, name="models")
 devices_app = typer.Typer(no_args_is_help=True, help="The process that experiments share devices in.")
 app.add_typer(devices_app, name="devices")
+app.add_typer(export_app, name="export")
 
 STATE_VARIABLE = "PANIC_DAGSTER_STATE"
 
@@ -112,6 +114,26 @@ def report(
     lake = Lake.open()
     written = write_comparison(lake, experiments, path) if compare else write_report(lake, experiments[0], path)
     print(f"{written} ({written.stat().st_size / 2**20:.1f} MiB)")
+
+
+@app.command()
+def figures(
+    experiment: Annotated[str, typer.Argument(help="Name of an experiment.")],
+    kind: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+    only: Annotated[str | None, typer.Option(help="Draw this one alone, such as drift; slow ones only so.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to; else figures/EXPERIMENT in the data directory.")
+    ] = None,
+) -> None:
+    """Draw all figures of an experiment into files, from what the lake holds; nothing is computed anew."""
+    from panic_assets.lake import Lake
+    from panic_assets.reports.figures.files import write_figures
+
+    into = folder or paths.data_dir() / "figures" / experiment
+    for path in write_figures(
+        Lake.open(), experiment, into, kind, only, tell=lambda words: print(words, file=sys.stderr)
+    ):
+        print(path)
 
 
 @app.command()

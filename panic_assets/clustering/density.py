@@ -26,6 +26,7 @@ class Parameters:
     ``share``: the smallest cluster, as a share of the distinct points, but at least ``floor`` of them.
     ``min_samples``: how many neighbours make a point dense. ``components``: dimensions kept by a principal component
     analysis beforehand, because HDBSCAN's trees are of no use in hundreds of dimensions; None keeps all.
+    ``landmarks``: points that are clustered at most; more are put to the clusters of these (see ``assigning``).
     """
 
     share: float = 0.002
@@ -33,6 +34,7 @@ class Parameters:
     min_samples: int = 3
     components: int | None = 32
     selection: str = "eom"
+    landmarks: int = 20_000
 
     def smallest(self, distinct: int) -> int:
         """Points of the smallest cluster."""
@@ -62,6 +64,42 @@ class Clustering:
         return float((self.labels == OUTLIER).mean()) if len(self.labels) else 0.0
 
 
+def on_sphere(points: np.ndarray) -> np.ndarray:
+    """Rows over their lengths, float32 (n, d).
+
+    Raises:
+        ClusteringError: a row is not finite or has no direction.
+    """
+    points = np.asarray(points, np.float32)
+    lengths = np.linalg.norm(points, axis=1)
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    if bad.size:
+        raise ClusteringError(f"row {bad[0]} of {len(points)} has length {lengths[bad[0]]}: can't be put on a sphere")
+    return points / lengths[:, None]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Onto leading components: ``mean`` float64 (d,), ``basis`` float64 (d, c); None keeps points as they are."""
+
+    mean: np.ndarray | None = None
+    basis: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, unit: np.ndarray, components: int | None) -> Projection:
+        """The components of float (n, d), by an exact eigendecomposition: no random start."""
+        if components is None or min(unit.shape) <= components:
+            return cls()
+        mean = unit.mean(0, dtype=np.float64)
+        centred = unit.astype(np.float64) - mean
+        _, vectors = np.linalg.eigh(centred.T @ centred)
+        return cls(mean, vectors[:, ::-1][:, :components])
+
+    def scores(self, unit: np.ndarray) -> np.ndarray:
+        """Float (n, c): places along the components."""
+        return unit if self.mean is None or self.basis is None else (unit.astype(np.float64) - self.mean) @ self.basis
+
+
 def cluster(points: np.ndarray, parameters: Parameters | None = None) -> Clustering:
     """Cluster points by HDBSCAN on the unit sphere, where Euclidean distance is the chord.
 
@@ -78,14 +116,9 @@ def cluster(points: np.ndarray, parameters: Parameters | None = None) -> Cluster
         ClusteringError: a row is not finite or has no direction.
     """
     parameters = parameters or Parameters()
-    points = np.asarray(points, np.float32)
-    lengths = np.linalg.norm(points, axis=1)
-    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
-    if bad.size:
-        raise ClusteringError(f"row {bad[0]} of {len(points)} has length {lengths[bad[0]]}: can't be put on a sphere")
-    unit, first, back = np.unique(points / lengths[:, None], axis=0, return_index=True, return_inverse=True)
+    unit, first, back = np.unique(on_sphere(points), axis=0, return_index=True, return_inverse=True)
     back = back.reshape(-1)
-    labels, probabilities = _hdbscan(_reduced(unit, parameters.components), parameters)
+    labels, probabilities = _hdbscan(Projection.of(unit, parameters.components).scores(unit), parameters)
     labels = _largest_first(labels, np.bincount(back, minlength=len(unit)))
     medoids = [first[_medoid(unit, np.flatnonzero(labels == k))] for k in range(labels.max(initial=-1) + 1)]
     return Clustering(
@@ -109,15 +142,6 @@ def _hdbscan(points: np.ndarray, parameters: Parameters) -> tuple[np.ndarray, np
         core_dist_n_jobs=1,  # worker processes cost more than they give below a hundred thousand points
     ).fit(points.astype(np.float64))
     return model.labels_, model.probabilities_
-
-
-def _reduced(unit: np.ndarray, components: int | None) -> np.ndarray:
-    """Scores on the leading principal components, by an exact eigendecomposition: no random start."""
-    if components is None or min(unit.shape) <= components:
-        return unit
-    centred = unit.astype(np.float64) - unit.mean(0, dtype=np.float64)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    return centred @ vectors[:, ::-1][:, :components]
 
 
 def _largest_first(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:

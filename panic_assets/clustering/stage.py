@@ -1,31 +1,40 @@
 """The clustering stage: tables ``clusterings``, ``clusters`` and ``cluster_assignments`` from all embeddings.
 
-Here belongs what is pooled and how it is written. A clustering is made for each embedding model and modality: texts and
-images of a joint model lie apart, and a clustering of both would find just that.
+Here belongs what is pooled, and when it is clustered anew. How it is written belongs to ``records``. A clustering is
+made for each embedding model and modality: texts and images of a joint model lie apart, and a clustering of both would
+find just that.
+
+A clustering is frozen: its clusters keep their numbers and members while new embeddings are put to them by the rule of
+``assigning``, until it is asked for anew, or outgrown, or one of the points it was made of is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from panic_assets.clustering.density import Clustering, Parameters, cluster
+from panic_assets.clustering.assigning import Atlas
+from panic_assets.clustering.density import OUTLIER, Parameters, cluster
+from panic_assets.clustering.records import ALGORITHM, Held, Record, held_records, places_of, write
+from panic_assets.clustering.stability import diagnostics, stability
 from panic_assets.lake import Lake
 from panic_assets.lake.vectors import matrix
 
-ALGORITHM = "hdbscan"
+GROWTH = 0.2
 
 
 @dataclass(frozen=True)
 class ClusteringSummary:
-    """One clustering: what was pooled and what came of it."""
+    """One clustering: what was pooled and what came of it.
+
+    ``points`` are all that have a label, ``assigned_later`` those of them that took no part in the clustering.
+    ``computed``: labels that this call made.
+    """
 
     embedding_model: str
     modality: str
@@ -35,41 +44,59 @@ class ClusteringSummary:
     clusters: int
     outlier_share: float
     recomputed: bool
+    assigned_later: int = 0
+    computed: int = 0
+    stability: float | None = None
 
 
-def cluster_lake(lake: Lake, parameters: Parameters | None = None) -> list[ClusteringSummary]:
-    """Cluster every space of the lake anew where its points or the parameters changed.
+def cluster_lake(
+    lake: Lake, parameters: Parameters | None = None, *, force: bool = False, growth: float = GROWTH
+) -> list[ClusteringSummary]:
+    """Bring the clusterings of every space of the lake up to date.
 
-    The id of a clustering is a hash of its points and parameters: equal data, equal id, nothing is computed. Prompts
-    (sequence number -1) are not pooled: they were given, not found.
+    New points are put to the clusters that there are. A space is clustered anew if it never was, or not with these
+    parameters; if a point that its clustering was made of is gone or changed; if more than ``growth`` times the points
+    that were pooled then have come since; or if ``force`` asks for it. The id of a clustering is a hash of its points
+    and parameters: equal data, equal id, nothing is computed. Prompts (sequence number -1) are not pooled: they were
+    given, not found.
+
+    Raises:
+        ClusteringError: a vector has no direction.
+        LakeError: a table can't be read or written.
     """
     parameters = parameters or Parameters()
-    held = {row["clustering_id"]: row for row in lake.read("clusterings").to_pylist()}
-    summaries, kept, fresh = [], [], []
+    held = held_records(lake)
+    records = []
     for name, modality, space, points in _pools(lake):
-        identity = _identity(space, modality, points, parameters)
-        row = held.get(identity)
-        if row is None:
-            result = cluster(matrix(points), parameters)
-            row = _clustering_row(identity, name, modality, space, parameters, result)
-            fresh.append((row, points, result))
-        else:
-            kept.append(identity)
-        summaries.append(
-            ClusteringSummary(
-                name,
-                modality,
-                space,
-                row["points"],
-                row["distinct_points"],
-                row["clusters"],
-                row["outlier_share"],
-                recomputed=identity not in kept,
-            )
+        before = next((h for h in held if h.kind == (name, modality, space)), None)
+        frozen = _frozen(before, points, parameters, growth, force)
+        if before is None or frozen is None:
+            frozen = _landmarks(points.num_rows, parameters)
+            identity = _identity(space, modality, points.take(frozen), parameters)
+            before = next((h for h in held if h.identity == identity), None)
+            if before is None:
+                records.append(_clustered(identity, name, modality, space, points, frozen, parameters))
+                continue
+        records.append(_extended(before, points, frozen, parameters))
+    gone = {h.identity for h in held} - {record.row["clustering_id"] for record in records if not record.recomputed}
+    if gone or any(record.changed for record in records):
+        write(lake, records)
+    return [
+        ClusteringSummary(
+            record.row["embedding_model"],
+            record.row["modality"],
+            record.row["space"],
+            record.row["points"],
+            record.row["distinct_points"],
+            record.row["clusters"],
+            record.row["outlier_share"],
+            record.recomputed,
+            record.row["assigned_later"],
+            record.computed,
+            record.row["stability"],
         )
-    if fresh or set(kept) != set(held):
-        _write(lake, kept, fresh)
-    return summaries
+        for record in records
+    ]
 
 
 def _pools(lake: Lake) -> Sequence[tuple[str, str, str, pa.Table]]:
@@ -94,96 +121,91 @@ def _identity(space: str, modality: str, points: pa.Table, parameters: Parameter
     return digest.digest()
 
 
-def _clustering_row(
-    identity: bytes, name: str, modality: str, space: str, parameters: Parameters, result: Clustering
-) -> dict[str, Any]:
-    import json
+def _landmarks(count: int, parameters: Parameters) -> np.ndarray:
+    """Rows of a pool that are clustered: all, or an even draw of as many as the parameters admit, in order."""
+    if count <= parameters.landmarks:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, parameters.landmarks, replace=False))
 
-    return {
+
+def _frozen(
+    before: Held | None, points: pa.Table, parameters: Parameters, growth: float, force: bool
+) -> np.ndarray | None:
+    """Rows of the pool that the clustering was made of, in its order; None if it is to be made anew."""
+    if before is None or force or points.num_rows - before.pooled > growth * before.pooled:
+        return None
+    rows = {place: row for row, place in enumerate(places_of(points))}
+    found = [rows.get(place, -1) for place in before.frozen]
+    if min(found, default=-1) < 0:
+        return None
+    frozen = np.sort(np.array(found))
+    _, modality, space = before.kind
+    return frozen if _identity(space, modality, points.take(frozen), parameters) == before.identity else None
+
+
+def _clustered(
+    identity: bytes,
+    name: str,
+    modality: str,
+    space: str,
+    points: pa.Table,
+    frozen: np.ndarray,
+    parameters: Parameters,
+) -> Record:
+    """A new clustering of the frozen rows; the other rows are put to its clusters."""
+    chosen = points.take(frozen)
+    vectors = matrix(chosen)
+    result = cluster(vectors, parameters)
+    atlas = Atlas.of(vectors, result.labels, result.probabilities, parameters)
+    runs = np.unique([f"{place[0]} {place[1]}" for place in places_of(chosen)], return_inverse=True)[1]
+    checked = stability(vectors, runs, result.labels, parameters)
+    labels, probabilities = np.full(points.num_rows, OUTLIER, np.int32), np.zeros(points.num_rows, np.float32)
+    labels[frozen], probabilities[frozen] = result.labels, result.probabilities
+    later = np.ones(points.num_rows, bool)
+    later[frozen] = False
+    rest = np.flatnonzero(later)
+    if len(rest):
+        labels[rest], probabilities[rest] = atlas.assign(matrix(points.take(rest)))
+    row = {
         "clustering_id": identity,
         "embedding_model": name,
         "modality": modality,
         "space": space,
         "algorithm": ALGORITHM,
-        "parameters": json.dumps(
-            parameters.as_dict() | {"min_cluster_size": parameters.smallest(result.distinct)}, sort_keys=True
-        ),
-        "points": len(result.labels),
         "distinct_points": result.distinct,
         "clusters": len(result.medoids),
-        "outlier_share": result.outlier_share,
-        "created_at": datetime.now(UTC),
+        "stability": checked.agreement if np.isfinite(checked.agreement) else None,
     }
-
-
-def _write(lake: Lake, kept: list[bytes], fresh: list[tuple[dict[str, Any], pa.Table, Clustering]]) -> None:
-    """Assignments and clusters first, the list of clusterings last: what it names is there."""
-    texts = _texts(lake, fresh)
-    rows: dict[str, list[pa.Table | list[dict[str, Any]]]] = {
-        "cluster_assignments": [_assignment_rows(*item) for item in fresh],
-        "clusters": [_cluster_rows(*item, texts) for item in fresh],
-        "clusterings": [[item[0]] for item in fresh],
-    }
-    for table, additions in rows.items():
-        with lake.writer(table) as writer:
-            gone = set(lake.read(table, columns=["clustering_id"]).column(0).unique().to_pylist()) - set(kept)
-            if gone:
-                writer.replace([], {"clustering_id": gone})
-            for addition in additions:
-                writer.append(addition)
-            writer.compact()
-
-
-def _assignment_rows(row: dict[str, Any], points: pa.Table, result: Clustering) -> pa.Table:
-    count = points.num_rows
-    return pa.table(
-        {
-            "clustering_id": pa.array([row["clustering_id"]] * count, pa.binary(16)),
-            "embedding_model": pa.array([row["embedding_model"]] * count),
-            "modality": pa.array([row["modality"]] * count),
-            "experiment": points.column("experiment").cast(pa.string()),
-            "run_number": points.column("run_number"),
-            "sequence_number": points.column("sequence_number"),
-            "cluster": pa.array(result.labels, pa.int32()),
-            "probability": pa.array(result.probabilities, pa.float32()),
-        }
+    return Record.new(
+        row,
+        parameters.as_dict() | {"min_cluster_size": parameters.smallest(result.distinct)},
+        diagnostics(vectors, result.labels, parameters),
+        points,
+        labels,
+        probabilities,
+        later,
+        frozen[result.medoids],
+        atlas.reach,
+        checked.recovery,
     )
 
 
-def _cluster_rows(
-    row: dict[str, Any], points: pa.Table, result: Clustering, texts: dict[tuple[str, int, int], str]
-) -> list[dict[str, Any]]:
-    rows = []
-    for number, medoid in enumerate(result.medoids.tolist()):
-        size = int((result.labels == number).sum())
-        place = tuple(points.column(name)[medoid].as_py() for name in ("experiment", "run_number", "sequence_number"))
-        rows.append(
-            {
-                "clustering_id": row["clustering_id"],
-                "embedding_model": row["embedding_model"],
-                "modality": row["modality"],
-                "cluster": number,
-                "size": size,
-                "share": size / len(result.labels),
-                "medoid_experiment": place[0],
-                "medoid_run_number": place[1],
-                "medoid_sequence_number": place[2],
-                "medoid_text": texts.get(place),
-            }
-        )
-    return rows
-
-
-def _texts(lake: Lake, fresh: list[tuple[dict[str, Any], pa.Table, Clustering]]) -> dict[tuple[str, int, int], str]:
-    """Captions of medoids, for the eye."""
-    texts: dict[tuple[str, int, int], str] = {}
-    columns = ["experiment", "run_number", "sequence_number", "text"]
-    for row, points, result in fresh:
-        if row["modality"] != "text":
-            continue
-        chosen = points.take(result.medoids).select(columns[:3]).to_pylist()
-        for experiment in {place["experiment"] for place in chosen}:
-            runs = {place["run_number"] for place in chosen if place["experiment"] == experiment}
-            for found in lake.read("invocations", experiment, columns, {"run_number": runs}).to_pylist():
-                texts[(found["experiment"], found["run_number"], found["sequence_number"])] = found["text"]
-    return texts
+def _extended(before: Held, points: pa.Table, frozen: np.ndarray, parameters: Parameters) -> Record:
+    """The clustering that there is, with the labels that new points get, and without those of points that are gone."""
+    known = before.labels()
+    places = places_of(points)
+    labels = np.full(points.num_rows, OUTLIER, np.int32)
+    probabilities = np.zeros(points.num_rows, np.float32)
+    fresh = []
+    for row, place in enumerate(places):
+        if place in known:
+            labels[row], probabilities[row] = known[place]
+        else:
+            fresh.append(row)
+    if fresh:
+        vectors = matrix(points.take(frozen))
+        atlas = Atlas.of(vectors, labels[frozen], probabilities[frozen], parameters)
+        labels[fresh], probabilities[fresh] = atlas.assign(matrix(points.take(fresh)))
+    later = np.ones(points.num_rows, bool)
+    later[frozen] = False
+    return before.extended(points, labels, probabilities, later, len(fresh))

@@ -13,6 +13,7 @@ from panic_assets.defs.metadata import figure, plain, table_metadata
 from panic_assets.defs.partitions import EXPERIMENTS
 from panic_assets.defs.progress import Observer
 from panic_assets.defs.resources import Laboratory, Models
+from panic_assets.dynamics.analyses import ANALYSES
 
 LOOP, TOPOLOGY, CLUSTERS, CATALOG = "loop", "topology", "clustering", "catalog"
 # A device does one thing at a time: steps that use models wait for one another, in all processes of an instance.
@@ -89,7 +90,8 @@ def invocations(
     """Advance all runs to their ends; what the lake holds already is not computed again."""
     from panic_assets.loop.engine import run_experiment
     from panic_assets.loop.planning import register
-    from panic_assets.reports.figures import film_strips
+    from panic_assets.reports.figures.files import png_of
+    from panic_assets.reports.figures.strips import film_strips
 
     experiment = laboratory.files.experiment(context.partition_key)
     entries = models.resolve(experiment)
@@ -112,7 +114,7 @@ def invocations(
             "events": summary.events,
         }
     )
-    pictures = {"images": figure(film_strips(laboratory.lake, experiment.name), "One run of each network")}
+    pictures = {"images": figure(png_of(film_strips, laboratory.lake, experiment.name), "One run of each network")}
     for table in ("invocations", "images", "outcomes"):
         numbers = table_metadata(laboratory.lake, table, experiment.name, summary.seconds, summary.computed)
         yield dg.MaterializeResult(asset_key=table, metadata=numbers | facts | pictures.get(table, {}))
@@ -130,7 +132,8 @@ def invocations(
 def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models) -> dg.MaterializeResult:
     """Table ``embeddings``."""
     from panic_assets.loop.embedding import embed_experiment
-    from panic_assets.reports.figures import drift_from_prompt
+    from panic_assets.reports.figures.drift import drift_from_prompt
+    from panic_assets.reports.figures.files import png_of
 
     started = time.perf_counter()
     experiment = laboratory.files.experiment(context.partition_key)
@@ -142,7 +145,7 @@ def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models
     computed = sum(summary.computed for summary in summaries)
     numbers = table_metadata(laboratory.lake, "embeddings", experiment.name, time.perf_counter() - started, computed)
     per_model = {s.embedding_model: {"rows": s.rows, "computed": s.computed} for s in summaries}
-    picture = figure(drift_from_prompt(laboratory.lake, experiment.name), "Distance from the prompt")
+    picture = figure(png_of(drift_from_prompt, laboratory.lake, experiment.name), "Distance from the prompt")
     return dg.MaterializeResult(metadata=numbers | plain({"embedding_models": per_model}) | picture)
 
 
@@ -156,7 +159,8 @@ def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models
 )
 def persistence_diagrams(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
     """Tables ``persistence_diagrams`` and ``persistence_features``."""
-    from panic_assets.reports.figures import persistence_scatter
+    from panic_assets.reports.figures.diagrams import persistence_scatter
+    from panic_assets.reports.figures.files import png_of
     from panic_assets.topology.stage import persist_experiment
 
     started = time.perf_counter()
@@ -170,9 +174,36 @@ def persistence_diagrams(context: dg.AssetExecutionContext, laboratory: Laborato
     numbers = table_metadata(
         laboratory.lake, "persistence_diagrams", context.partition_key, time.perf_counter() - started, summary.computed
     )
-    picture = figure(persistence_scatter(laboratory.lake, context.partition_key), "Persistence diagrams")
+    picture = figure(png_of(persistence_scatter, laboratory.lake, context.partition_key), "Persistence diagrams")
     facts = plain({"trajectories": summary.trajectories, "status": summary.status})
     return dg.MaterializeResult(metadata=numbers | facts | picture)
+
+
+class Reclustering(dg.Config):
+    """Whether clusters are to be made anew; else new points are put to those that there are."""
+
+    anew: bool = False
+
+
+@dg.asset(
+    partitions_def=EXPERIMENTS,
+    group_name=TOPOLOGY,
+    deps=["persistence_diagrams"],
+    kinds={"parquet"},
+    automation_condition=_AS_NEW_DATA_COMES,
+    description="Distances between the persistence diagrams of all pairs of runs.",
+)
+def diagram_distances(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
+    """Table ``diagram_distances``."""
+    from panic_assets.topology.distance_stage import relate_experiment
+
+    started = time.perf_counter()
+    observer = Observer(context, "diagram_distances")
+    summary = relate_experiment(laboratory.lake, context.partition_key, on_progress=observer.count)
+    numbers = table_metadata(
+        laboratory.lake, "diagram_distances", context.partition_key, time.perf_counter() - started, summary.computed
+    )
+    return dg.MaterializeResult(metadata=numbers | plain({"pairs": summary.pairs, "sampled": list(summary.sampled)}))
 
 
 @dg.asset(
@@ -182,14 +213,15 @@ def persistence_diagrams(context: dg.AssetExecutionContext, laboratory: Laborato
     automation_condition=_AS_ANY_EXPERIMENT_CHANGES,
     description="Dense regions of each embedding space over all experiments (HDBSCAN), each with its medoid.",
 )
-def clusters(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
+def clusters(context: dg.AssetExecutionContext, config: Reclustering, laboratory: Laboratory) -> dg.MaterializeResult:
     """Tables ``clusterings``, ``clusters`` and ``cluster_assignments``."""
     from panic_assets.clustering.stage import cluster_lake
-    from panic_assets.reports.figures import cluster_sizes
+    from panic_assets.reports.figures.clusters import cluster_sizes
+    from panic_assets.reports.figures.files import png_of
 
     started = time.perf_counter()
-    summaries = cluster_lake(laboratory.lake)
-    computed = sum(summary.points for summary in summaries if summary.recomputed)
+    summaries = cluster_lake(laboratory.lake, force=config.anew)
+    computed = sum(summary.computed for summary in summaries)
     numbers = table_metadata(laboratory.lake, "clusters", None, time.perf_counter() - started, computed)
     found = {
         f"{s.space}, {s.modality}": {
@@ -197,10 +229,12 @@ def clusters(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.Ma
             "distinct_points": s.distinct_points,
             "clusters": s.clusters,
             "outlier_share": round(s.outlier_share, 4),
+            "assigned_later": s.assigned_later,
+            "recomputed": s.recomputed,
         }
         for s in summaries
     }
-    picture = figure(cluster_sizes(laboratory.lake), "Largest clusters")
+    picture = figure(png_of(cluster_sizes, laboratory.lake, ""), "Largest clusters")
     return dg.MaterializeResult(metadata=numbers | plain({"clusterings": found}) | picture)
 
 
@@ -208,7 +242,10 @@ def clusters(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.Ma
     group_name=CATALOG,
     deps=[
         dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
-        for name in ("runs", "invocations", "images", "outcomes", "embeddings", "persistence_diagrams")
+        for name in (
+            *("runs", "invocations", "images", "outcomes", "embeddings", "persistence_diagrams", "diagram_distances"),
+            *(analysis.name for analysis in ANALYSES),
+        )
     ]
     + [dg.AssetDep("clusters")],
     kinds={"duckdb"},
@@ -232,4 +269,4 @@ def catalog(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.Mat
     )
 
 
-ASSETS = [runs, invocations, embeddings, persistence_diagrams, clusters, catalog]
+ASSETS = [runs, invocations, embeddings, persistence_diagrams, diagram_distances, clusters, catalog]

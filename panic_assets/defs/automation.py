@@ -15,7 +15,7 @@ from panic_assets.experiment import Experiment
 from panic_assets.loop.ids import content_id
 
 PER_EXPERIMENT = dg.AssetSelection.assets(
-    "runs", "invocations", "images", "outcomes", "embeddings", "persistence_diagrams"
+    "runs", "invocations", "images", "outcomes", "embeddings", "persistence_diagrams", "diagram_distances"
 )
 OVER_ALL = dg.AssetSelection.assets("clusters", "catalog")
 ANALYSES = dg.AssetSelection.assets(*(asset.key for asset in ANALYSIS_ASSETS)) if ANALYSIS_ASSETS else OVER_ALL
@@ -33,7 +33,9 @@ recluster = dg.ScheduleDefinition(
     name="recluster",
     job=clusters_job,
     cron_schedule="0 4 * * *",
-    description="Every night: clusters over all experiments. Nothing is computed if no embedding is new.",
+    # By day new points only join the clusters that there are, so that these keep their numbers while people look.
+    run_config={"ops": {"clusters": {"config": {"anew": True}}}},
+    description="Every night: clusters over all experiments, anew. Nothing is computed if no embedding is new.",
 )
 
 

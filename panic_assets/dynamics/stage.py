@@ -22,7 +22,8 @@ _LOCK_SECONDS = 120.0  # analyses of one experiment write into the same tables, 
 class Analysis:
     """An analysis: a function of a corpus.
 
-    ``reads`` are the tables it depends on; ``version`` rises whenever it means or finds something else.
+    ``reads`` are the tables it depends on; ``version`` rises whenever it means or finds something else. The table
+    ``transitions`` belongs to the one that ``has_transitions``.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Analysis:
     compute: Callable[[Corpus], Findings]
     reads: tuple[str, ...] = ("runs", "invocations", "outcomes", "embeddings")
     version: int = 1
+    has_transitions: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def analyse(lake: Lake, experiment: str, analysis: Analysis) -> AnalysisSummary:
                 writer.set_property(property_name, mark)
             writer.commit()
         counts[table] = len(tables[table])
-    if findings.transitions:
+    if analysis.has_transitions:
         with lake.writer("transitions", experiment, timeout=_LOCK_SECONDS) as writer:
             writer.replace([{"experiment": experiment} | row for row in findings.transitions], {})
             writer.commit()

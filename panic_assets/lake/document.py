@@ -22,11 +22,12 @@ def tables_page() -> str:
         "",
     ]
     for spec in TABLES.values():
-        lines += _section(spec)
+        lines += section(spec)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(spec: TableSpec) -> Iterator[str]:
+def section(spec: TableSpec) -> Iterator[str]:
+    """The lines of one table."""
     yield f"## {spec.name}"
     yield ""
     kind = "Partitioned by experiment" if spec.partitioned else "Over all experiments"

@@ -17,7 +17,7 @@ _LOCK_SECONDS = 30.0
 def event_of(incident: Incident, runs: Mapping[Any, Iterable[int]]) -> dict[str, Any]:
     """An incident as a row without ``experiment`` and ``number``; ``runs`` gives the runs that wait for a request."""
     return {
-        "at": incident.at,
+        "happened_at": incident.at,
         "kind": incident.kind,
         "model": incident.model,
         "device": incident.device,

@@ -80,12 +80,19 @@ class PictureShelf:
             MissingPicture: a picture is not there.
             CorruptImage, CorruptPart: it can't be read.
         """
+        return {image_hash: images.decode(data) for image_hash, (_, data) in self.encoded(hashes).items()}
+
+    def encoded(self, hashes: Iterable[bytes]) -> dict[bytes, tuple[str, bytes]]:
+        """(format, bytes) by hash, as they are stored; formats are those of `images.encode`.
+
+        Raises:
+            MissingPicture: a picture is not there.
+            CorruptPart: it can't be read.
+        """
         wanted = self.in_order(hashes)
         if not wanted:
             return {}
         where = {"run_number": {self._places[image_hash][0] for image_hash in wanted}, "image_hash": set(wanted)}
-        rows = self._lake.read("images", self._experiment, columns=["image_hash", "image"], where=where)
-        return {
-            image_hash.as_py(): images.decode(data.as_py())
-            for image_hash, data in zip(rows.column("image_hash"), rows.column("image"), strict=True)
-        }
+        rows = self._lake.read("images", self._experiment, columns=["image_hash", "format", "image"], where=where)
+        columns = (rows.column(name) for name in ("image_hash", "format", "image"))
+        return {name.as_py(): (kind.as_py(), data.as_py()) for name, kind, data in zip(*columns, strict=True)}

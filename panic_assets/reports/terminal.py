@@ -79,7 +79,8 @@ def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | Non
         PanicError: the lake holds no outcomes of that experiment.
     """
     from panic_assets.lake import Lake
-    from panic_assets.reports.figures import write_figures
+    from panic_assets.reports.figures.files import write_figures
+    from panic_assets.reports.figures.table import FIGURES, IN_SHORT
 
     rows = summarise(data / "lake", experiment)
     if not rows:
@@ -93,7 +94,12 @@ def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | Non
         else:
             console.print("Nothing was computed: the lake holds all of it already.")
     console.print(_table(experiment, rows))
-    figures = write_figures(Lake(data / "lake"), experiment, data / "figures" / experiment)
+    figures = write_figures(
+        Lake(data / "lake"),
+        experiment,
+        data / "figures" / experiment,
+        figures={name: FIGURES[name] for name in IN_SHORT},
+    )
     console.print("Where to look", style="bold")
     for path in figures:
         console.print(f"  figure    {path}", soft_wrap=True, markup=False)

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panic_assets.errors import PanicError
+from panic_assets.geometry import PointsError, checked_points, distances_of_distinct, distinct_rows
 from panic_assets.topology.budget import Children, Outcome, Status, outcome_of, outcome_within
-from panic_assets.topology.distances import PointsError, checked_points, distances_of_distinct, distinct_rows
 
 _Compute = Callable[[NDArray[np.float64]], Outcome]
 
@@ -96,7 +96,7 @@ def diagrams_of_distances(
 
     Args:
         matrix: (n, n) float64, symmetric, not negative, finite, zero on the diagonal, as from
-            :func:`~panic_assets.topology.distances.distance_matrix`.
+            :func:`~panic_assets.geometry.distance_matrix`.
         max_dimension: as for :func:`persistence_diagrams`.
         threshold: as for :func:`persistence_diagrams`.
 

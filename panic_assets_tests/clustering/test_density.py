@@ -148,6 +148,7 @@ def test_parameters_as_plain_values_are_those_that_decide() -> None:
         "min_samples": 3,
         "components": 32,
         "selection": "eom",
+        "landmarks": 20_000,
     }
 
 

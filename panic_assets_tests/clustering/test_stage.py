@@ -84,7 +84,8 @@ def test_an_empty_lake_has_nothing_to_cluster(lake: Lake) -> None:
 def test_tables_tell_of_one_clustering(lake: Lake) -> None:
     put(lake, "first")
     put(lake, "second", seed=1)
-    assert cluster_lake(lake) == [ClusteringSummary("M", "text", "M@1/8/normalised", 46, 46, 2, 0.0, recomputed=True)]
+    expected = ClusteringSummary("M", "text", "M@1/8/normalised", 46, 46, 2, 0.0, recomputed=True, computed=46)
+    assert cluster_lake(lake) == [expected]
     (clustering,) = lake.read("clusterings").to_pylist()
     assert (clustering["points"], clustering["clusters"], clustering["space"]) == (46, 2, "M@1/8/normalised")
     assert json.loads(clustering["parameters"])["min_cluster_size"] == 5
@@ -188,3 +189,118 @@ def test_a_death_between_two_tables_is_made_good(lake: Lake) -> None:
     assert [s.recomputed for s in cluster_lake(lake)] == [True]
     assert lake.read("cluster_assignments").num_rows == 46
     assert broken(lake) == []
+
+
+def assigned(lake: Lake) -> dict[tuple[str, int, int], tuple[int, bool]]:
+    rows = lake.read("cluster_assignments").to_pylist()
+    return {
+        (row["experiment"], row["run_number"], row["sequence_number"]): (row["cluster"], row["assigned_later"])
+        for row in rows
+    }
+
+
+def test_a_few_new_points_join_the_clusters_that_there_are(lake: Lake) -> None:
+    put(lake, "first", count=81)
+    cluster_lake(lake)
+    before, identity = assigned(lake), ids(lake)
+    medoids = [row["medoid_text"] for row in lake.read("clusters").to_pylist()]
+    put(lake, "second", count=11, seed=1)
+    (summary,) = cluster_lake(lake)
+    assert (summary.recomputed, summary.points, summary.assigned_later, summary.computed) == (False, 90, 10, 10)
+    after = assigned(lake)
+    assert ids(lake) == identity
+    assert {place: after[place] for place in before} == before
+    assert {late for place, (_, late) in after.items() if place[0] == "second"} == {True}
+    # The two blobs come by turns and have kept their numbers; some points lie too far out for any.
+    by_parity = {(place % 2, after["first", 0, place][0]) for place in range(80)}
+    joined = {(place[2] % 2, label) for place, (label, late) in after.items() if late and label != -1}
+    assert joined == {pair for pair in by_parity if pair[1] != -1}
+    assert [row["medoid_text"] for row in lake.read("clusters").to_pylist()] == medoids
+    (row,) = lake.read("clusterings").to_pylist()
+    assert json.loads(row["corpus"]) == {"pooled": 80, "clustered": {"first": 80}}
+    assert broken(lake) == []
+    generations = [lake.generation(table) for table in TABLES]
+    assert cluster_lake(lake)[0].computed == 0
+    assert [lake.generation(table) for table in TABLES] == generations
+
+
+def test_counts_of_clusters_are_counts_of_their_rows(lake: Lake) -> None:
+    put(lake, "first", count=81)
+    cluster_lake(lake)
+    put(lake, "second", count=11, seed=1)
+    cluster_lake(lake)
+    (row,) = lake.read("clusterings").to_pylist()
+    labels = [label for label, _ in assigned(lake).values()]
+    clusters = lake.read("clusters").to_pylist()
+    assert row["clusters"] == len(clusters) == len(set(labels) - {-1})
+    assert [one["size"] for one in clusters] == [labels.count(one["cluster"]) for one in clusters]
+    assert row["points"] == len(labels)
+    assert row["outlier_share"] == pytest.approx(labels.count(-1) / len(labels))
+
+
+def test_points_are_clustered_anew_when_asked_for_or_outgrown(lake: Lake) -> None:
+    put(lake, "first", count=81)
+    cluster_lake(lake)
+    before = ids(lake)
+    put(lake, "second", count=11, seed=1)
+    assert not cluster_lake(lake)[0].recomputed
+    (summary,) = cluster_lake(lake, force=True)
+    assert (summary.recomputed, summary.assigned_later) == (True, 0)
+    assert not ids(lake) & before
+    assert not cluster_lake(lake, force=True)[0].recomputed, "nothing is new"
+    put(lake, "third", count=30, seed=2)
+    assert cluster_lake(lake)[0].recomputed, "29 on 90 are more than a fifth"
+    assert broken(lake) == []
+
+
+def test_points_that_go_take_their_rows_and_those_of_the_corpus_end_the_clustering(lake: Lake) -> None:
+    put(lake, "first", count=81)
+    cluster_lake(lake)
+    before = ids(lake)
+    put(lake, "second", count=11, seed=1)
+    cluster_lake(lake)
+    lake.delete("embeddings", "second")
+    (summary,) = cluster_lake(lake)
+    assert (summary.points, summary.assigned_later, ids(lake)) == (80, 0, before)
+    assert broken(lake) == []
+    put(lake, "second", count=11, seed=1)
+    cluster_lake(lake)
+    lake.delete("embeddings", "first")
+    assert cluster_lake(lake)[0].recomputed
+    assert broken(lake) == []
+
+
+def test_a_death_while_new_points_were_written_is_made_good(lake: Lake) -> None:
+    put(lake, "first", count=81)
+    cluster_lake(lake)
+    held = lake.read("clusterings")
+    put(lake, "second", count=11, seed=1)
+    cluster_lake(lake)
+    with lake.writer("clusterings") as writer:
+        writer.replace(held, {})
+        writer.commit()
+    assert broken(lake) == ["cluster_sizes_add_up"]
+    cluster_lake(lake)
+    assert broken(lake) == []
+
+
+def test_a_large_pool_is_clustered_by_its_landmarks(lake: Lake) -> None:
+    put(lake, "first", count=201)
+    (summary,) = cluster_lake(lake, Parameters(landmarks=80))
+    assert (summary.points, summary.assigned_later, summary.distinct_points, summary.clusters) == (200, 120, 80, 2)
+    assert summary.outlier_share < 0.15
+    labels = assigned(lake)
+    assert len({(place[2] % 2, label) for place, (label, _) in labels.items() if label != -1}) == 2
+    assert broken(lake) == []
+    assert not cluster_lake(lake, Parameters(landmarks=80), force=True)[0].recomputed
+
+
+def test_stability_and_diagnostics_are_recorded(lake: Lake) -> None:
+    for run_number in range(6):
+        put(lake, "first", count=31, seed=run_number, run_number=run_number, modality="image")
+    (summary,) = cluster_lake(lake)
+    assert summary.stability is not None
+    assert summary.stability > 0.9
+    assert min(row["recovery"] for row in lake.read("clusters").to_pylist()) > 0.9
+    (row,) = lake.read("clusterings").to_pylist()
+    assert json.loads(row["diagnostics"])["sweep"][1]["clusters"] == 2

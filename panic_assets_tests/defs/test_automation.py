@@ -283,6 +283,8 @@ def test_the_nightly_job_clusters_and_rebuilds_the_catalog() -> None:
     schedule = definitions.resolve_schedule_def("recluster")
     assert schedule.cron_schedule == "0 4 * * *"
     assert schedule.job_name == "clusters_and_catalog"
+    (request,) = schedule.evaluate_tick(dg.build_schedule_context()).run_requests or []
+    assert request.run_config == {"ops": {"clusters": {"config": {"anew": True}}}}
     job = definitions.resolve_job_def(schedule.job_name)
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == {"clusters", "catalog"}
 

@@ -51,6 +51,8 @@ def _value(column: Column, number: int) -> Any:
     if pa.types.is_timestamp(kind):
         return _START + datetime.timedelta(seconds=number)
     if pa.types.is_list(kind):
+        if pa.types.is_integer(kind.value_type):
+            return [number, number + 1]
         return [f"value {number}"] if pa.types.is_string(kind.value_type) else [0.5 * number, float("inf")]
     if pa.types.is_boolean(kind):
         return number % 2 == 0

@@ -126,7 +126,7 @@ def test_parts_of_an_older_schema_get_the_new_columns(lake, monkeypatch):
     """A table that gains a nullable column still reads, filters, compacts and shows what was written before."""
     spec = TABLES["invocations"]
     column = schemas.Column("mood", pa.string(), "", "A later idea.", nullable=True)
-    monkeypatch.setitem(schemas.TABLES, "invocations", replace(spec, columns=(*spec.columns, column), schema_version=2))
+    monkeypatch.setitem(schemas.TABLES, "invocations", replace(spec, columns=(*spec.columns, column), schema_version=3))
     with lake.writer("invocations", "first") as writer:
         writer.append([row("invocations", 300, mood="bright")])
         writer.commit()
@@ -139,5 +139,5 @@ def test_parts_of_an_older_schema_get_the_new_columns(lake, monkeypatch):
     assert build_catalog(lake.root).exists()
     with lake.writer("invocations", "first") as writer:
         writer.compact()
-    assert {part.schema_version for part in lake.manifest("invocations", "first").parts} == {2}
+    assert {part.schema_version for part in lake.manifest("invocations", "first").parts} == {3}
     assert lake.read("invocations", "first").num_rows == 101

@@ -14,6 +14,7 @@ import pytest
 
 from panic_assets.clustering.density import Parameters
 from panic_assets.clustering.stage import cluster_lake
+from panic_assets.devices.local import LocalDevice
 from panic_assets.experiment import Experiment
 from panic_assets.lake import TABLES, Lake, connect
 from panic_assets.lake.rules import RULES, Rule, Verdict, judge
@@ -38,7 +39,7 @@ def fill(lake: Lake, *asked: Experiment) -> Lake:
     """Run all stages, as the assets do."""
     for one in asked:
         run(lake, one)
-        embed_experiment(lake, one, resolve_models(one, registry()), plain_pool())
+        embed_experiment(lake, one, resolve_models(one, registry()), [LocalDevice(plain_pool())])
         persist_experiment(lake, one.name)
     cluster_lake(lake, Parameters(floor=2, min_samples=2))
     return lake
@@ -132,7 +133,7 @@ def test_a_model_of_both_media_breaks_no_rule(tmp_path: Path) -> None:
     asked = experiment(embedding_models=BOTH)
     lake = Lake(tmp_path)
     run(lake, asked)
-    embed_experiment(lake, asked, resolve_models(asked, registry()), plain_pool())
+    embed_experiment(lake, asked, resolve_models(asked, registry()), [LocalDevice(plain_pool())])
     change(lake, "embeddings", edit({}, embedding_model="Joint", space="Joint@1/64/normalised"))
     change(
         lake, "experiments", lambda rows: [r | {"config": json.dumps({"embedding_models": ["Joint"]})} for r in rows]

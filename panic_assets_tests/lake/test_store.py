@@ -33,7 +33,7 @@ def test_every_table_gives_back_what_it_got(lake, table):
         assert writer.commit() == 1
     found = lake.read(table, _key(table))
     assert found.to_pylist() == in_order(table, made)
-    assert found.schema.metadata[b"schema_version"] == b"1"
+    assert found.schema.metadata[b"schema_version"] == str(TABLES[table].schema_version).encode()
     assert lake.verify(table, _key(table)) == []
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from panic_assets.geometry import distances_of_distinct
 from panic_assets.topology import rips
 from panic_assets.topology.budget import Children, PersistenceError, outcome_of, outcome_within
-from panic_assets.topology.distances import distances_of_distinct
 from panic_assets.topology.persistence import diagrams_of
 from panic_assets_tests.topology.clouds import circle, noise
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from panic_assets.geometry import distances_of_distinct
 from panic_assets.topology import contraction, rips
 from panic_assets.topology.contraction import contraction_radius, enclosing_radius
-from panic_assets.topology.distances import distances_of_distinct
 from panic_assets_tests.topology.clouds import circle, figure_eight, noise, sphere, torus
 from panic_assets_tests.topology.test_rips import assert_same_bars, by_simplex_tree
 

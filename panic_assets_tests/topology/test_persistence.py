@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panic_assets.topology.distances import PointsError, distance_matrix
+from panic_assets.geometry import PointsError, distance_matrix
 from panic_assets.topology.persistence import (
     Diagrams,
     SettingsError,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from panic_assets.geometry import distances_of_distinct
 from panic_assets.topology import rips
 from panic_assets.topology.contraction import enclosing_radius
-from panic_assets.topology.distances import distances_of_distinct
 from panic_assets_tests.topology.clouds import noise, sphere, torus
 
 

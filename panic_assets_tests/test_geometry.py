@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.distance import cdist
 
-from panic_assets.topology.distances import PointsError, checked_points, distance_matrix, distinct_rows
+from panic_assets.geometry import PointsError, checked_points, distance_matrix, distinct_rows
 from panic_assets_tests.topology.clouds import collapse, noise
 
 clouds = hnp.arrays(
