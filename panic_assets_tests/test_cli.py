@@ -198,6 +198,14 @@ def test_summary(data: Path) -> None:
         typed("summary", "absent")
 
 
+def test_figures(data: Path, tmp_path: Path) -> None:
+    shown = typed("figures", "smoke", "--format", "svg", "--only", "persistence", "--folder", str(tmp_path))
+    assert shown.split() == [str(tmp_path / "persistence.svg")]
+    assert (tmp_path / "persistence.svg").read_bytes().startswith(b"<?xml")
+    with pytest.raises(PanicError, match="holds nothing of an experiment 'absent'"):
+        typed("figures", "absent")
+
+
 def test_models_are_listed_and_shown() -> None:
     listed = typed("models", "list")
     for name in load_registry():

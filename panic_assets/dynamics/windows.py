@@ -29,7 +29,6 @@ from panic_assets.dynamics.null_models import (
 from panic_assets.dynamics.stage import Analysis
 from panic_assets.dynamics.uncertainty import adjust
 from panic_assets.topology.persistence import diagrams_of
-from panic_assets.topology.surrogates import isometric
 from panic_assets.topology.windows import FEWEST_POINTS, Period, leading_components, periodicity_score, window_cloud
 
 
@@ -103,7 +102,7 @@ def compute(corpus: Corpus, options: Options = DEFAULT, continuation: Continuati
 def _space_findings(space: Space, options: Options, findings: Findings) -> None:
     runs = space.trajectories
     long = [i for i, one in enumerate(runs) if len(one) >= FEWEST_POINTS]
-    reduced = {i: leading_components(isometric(runs[i].vectors), options.components) for i in long}
+    reduced = {i: leading_components(runs[i].vectors, options.components) for i in long}
     scored = dict(zip(long, score_all([reduced[i][0] for i in long], options.most_points), strict=True))
     numbers = {name: np.full(len(runs), np.nan) for name in _UNITS}
     for i, one in scored.items():

@@ -35,7 +35,7 @@ def isometric(points: NDArray[np.floating]) -> FloatArray:
     rows: FloatArray = np.asarray(points, dtype=np.float64)
     if rows.shape[0] >= rows.shape[1]:
         return rows
-    _, triangle = np.linalg.qr(rows.T)
+    triangle: FloatArray = np.asarray(np.linalg.qr(rows.T, mode="r"))
     return np.ascontiguousarray(triangle.T)
 
 
@@ -67,7 +67,9 @@ def time_shuffled(points: FloatArray | NDArray[np.floating], count: int, seed: i
     return shuffled
 
 
-def phase_randomised(points: FloatArray | NDArray[np.floating], count: int, seed: int, *, sphere: bool = True) -> FloatArray:
+def phase_randomised(
+    points: FloatArray | NDArray[np.floating], count: int, seed: int, *, sphere: bool = True
+) -> FloatArray:
     """Surrogates with the same mean and the same auto- and cross-spectra: (count, n, d).
 
     Each frequency gets one random phase, the same in every dimension, so that rotating the space beforehand changes
@@ -106,8 +108,7 @@ def matched_walks(points: FloatArray | NDArray[np.floating], count: int, seed: i
         return walks
     steps = np.diff(walks[0], axis=0) if count else np.zeros((n - 1, points.shape[1]))
     lengths = np.linalg.norm(steps, axis=1)[np.argsort(generator.random((count, n - 1)), axis=1)]
-    # Normal directions with the second moments of the steps, without ever making the matrix of those moments.
-    drawn = generator.standard_normal((count, n - 1, n - 1)) @ steps
+    drawn = _normal(generator, (count, n - 1), steps)
     for step in range(n - 1):
         here, direction, length = walks[:, step], drawn[:, step], lengths[:, step, None]
         if radius is not None:
@@ -142,7 +143,14 @@ def matched_ar1(points: FloatArray | NDArray[np.floating], count: int, seed: int
         slope = np.clip(slope + (1 + 3 * slope) / n, -_SLOWEST, _SLOWEST)
         residuals = after - slope * before
         residuals -= residuals.mean(axis=0)
-        noise = np.random.default_rng(seed).standard_normal((count, n - 1, n - 1)) @ residuals / np.sqrt(n - 2)
+        noise = _normal(np.random.default_rng(seed), (count, n - 1), residuals) / np.sqrt(n - 2)
         for step in range(n - 1):
             found[:, step + 1] = slope * found[:, step] + noise[:, step]
     return onto_sphere(found @ axes + centre, radius)
+
+
+def _normal(generator: np.random.Generator, shape: tuple[int, int], rows: FloatArray) -> FloatArray:
+    """Normal vectors (*shape, d) with the second moments ``rows.T @ rows`` of (m, d) rows, from a root of them."""
+    root: FloatArray = np.asarray(np.linalg.qr(rows, mode="r"))
+    drawn: FloatArray = generator.standard_normal((*shape, len(root))) @ root
+    return drawn

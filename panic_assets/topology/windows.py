@@ -24,7 +24,7 @@ ROUND_CIRCLE = float(np.sqrt(3.0))
 SHORTEST_WINDOW, SHORTEST_PERIOD, FEWEST_POINTS = 4, 3, 12
 _FEWEST_PERIODS = 3  # that a period must fit into a run
 _HIGH = 0.8  # of the highest peak of the autocorrelation
-_STILL = 1e-9  # of the points, or of the largest window: less than this is rounding
+_STILL = 1e-7  # of the points, or of the largest window: less than this is rounding
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,18 @@ def leading_components(points: NDArray[np.floating], components: int) -> tuple[F
 
     Components as small as rounding are zero, so that a run that stands still does not seem to move.
     """
-    centred = np.asarray(points, dtype=np.float64) - np.mean(points, axis=0, dtype=np.float64)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-    sizes = np.where(sizes > _STILL * max(float(np.linalg.norm(points)), np.finfo(float).tiny), sizes, 0.0)
-    power = sizes**2
-    held = power[:components].sum() / power.sum() if power.sum() > 0 else 1.0
-    return np.ascontiguousarray(left[:, :components] * sizes[:components]), float(held)
+    from scipy.linalg import eigh
+
+    rows = np.asarray(points, dtype=np.float64)
+    centred = rows - rows.mean(axis=0)
+    gram = centred @ centred.T  # of n by n, with n far below d, and only its largest eigenvalues are wanted
+    kept = min(components, len(rows))
+    power, vectors = eigh(gram, subset_by_index=[len(rows) - kept, len(rows) - 1])
+    power, vectors = power[::-1], vectors[:, ::-1]
+    power = np.where(power > _STILL**2 * max(float(np.sum(rows**2)), np.finfo(float).tiny), power, 0.0)
+    total = float(np.trace(gram))
+    held = min(1.0, float(power.sum()) / total) if power.any() else 1.0
+    return np.ascontiguousarray(vectors * np.sqrt(power)), held
 
 
 def autocorrelation(series: NDArray[np.floating]) -> FloatArray:

@@ -119,7 +119,7 @@ def _ridges(
     panel: Axes, drifts: list[tuple[np.ndarray, np.ndarray]], places: np.ndarray, reach: float, tint: str
 ) -> None:
     """Times go down, as one reads."""
-    x = np.linspace(0, reach, 200)
+    x = np.linspace(0, reach, 120)
     for row, place in enumerate(places):
         values = np.array([np.interp(place, own, distances) for own, distances in drifts])
         if len(values):
