@@ -12,10 +12,15 @@ import yaml
 from panic_assets.defs.assets import ASSETS
 from panic_assets.defs.checks import CHECKS
 from panic_assets.defs.resources import Laboratory, Models
+from panic_assets.dynamics.analyses import ANALYSES
 from panic_assets.lake import Lake
 
-CHAIN = ["runs", "invocations", "embeddings", "persistence_diagrams", "clusters", "catalog"]
-PARTITIONED = ["runs", "invocations", "images", "outcomes", "embeddings", "persistence_diagrams"]
+CHAIN = ["runs", "invocations", "embeddings", "persistence_diagrams", "diagram_distances", "clusters", "catalog"]
+PARTITIONED = [
+    *("runs", "invocations", "images", "outcomes", "embeddings", "persistence_diagrams", "diagram_distances"),
+]
+#: One asset for each analysis.
+ANALYSED = [analysis.name for analysis in ANALYSES]
 
 
 def content(**values: Any) -> dict[str, Any]:

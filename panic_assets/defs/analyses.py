@@ -8,7 +8,7 @@ import time
 
 import dagster as dg
 
-from panic_assets.defs.metadata import plain
+from panic_assets.defs.metadata import figure, plain
 from panic_assets.defs.partitions import EXPERIMENTS
 from panic_assets.defs.resources import Laboratory
 from panic_assets.dynamics.analyses import ANALYSES
@@ -17,6 +17,7 @@ from panic_assets.dynamics.stage import Analysis
 GROUP = "analyses"
 #: The asset that makes a table, where they differ in name.
 _MAKERS = {
+    "prompts": "runs",
     "clusterings": "clusters",
     "cluster_assignments": "clusters",
     "persistence_features": "persistence_diagrams",
@@ -37,6 +38,7 @@ def _asset_of(analysis: Analysis) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
         from panic_assets.dynamics.stage import analyse
+        from panic_assets.reports.figures.files import figure_of
         from panic_assets.reports.findings import headline
 
         started = time.perf_counter()
@@ -47,7 +49,10 @@ def _asset_of(analysis: Analysis) -> dg.AssetsDefinition:
             "seconds": round(time.perf_counter() - started, 3),
         }
         found = dg.MetadataValue.md(headline(laboratory.lake, context.partition_key, analysis.name))
-        return dg.MaterializeResult(metadata=plain(facts) | {"found": found})
+        # Drawing may take longer than finding that nothing is new.
+        drawn = figure_of(laboratory.lake, context.partition_key, analysis.name) if summary.computed else None
+        picture = figure(drawn, analysis.title)
+        return dg.MaterializeResult(metadata=plain(facts) | {"found": found} | picture)
 
     return asset
 

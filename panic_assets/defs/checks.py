@@ -8,7 +8,9 @@ import dagster as dg
 
 from panic_assets.defs.partitions import EXPERIMENTS
 from panic_assets.defs.resources import Laboratory
+from panic_assets.dynamics.analyses import ANALYSES
 from panic_assets.lake import connect
+from panic_assets.lake.analysis_rules import DISTANCES, soundness_of
 from panic_assets.lake.rules import RULES, Rule, judge
 
 
@@ -34,4 +36,4 @@ def _check_of(rule: Rule) -> dg.AssetChecksDefinition:
     return check
 
 
-CHECKS = [_check_of(rule) for rule in RULES]
+CHECKS = [_check_of(rule) for rule in (*RULES, DISTANCES, *(soundness_of(analysis.name) for analysis in ANALYSES))]

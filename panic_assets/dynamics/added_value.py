@@ -141,10 +141,11 @@ def compare_features(
     for position in range(permutations):
         dealt = explained + rest[generator.permutation(len(codes))]
         gains[position] = _balanced(right(np.hstack([base, dealt])) - of_base, codes)
-    gain = _interval(of_both - of_base, codes)
-    p = permutation_p(gain.value, gains) if permutations else float("nan")
+    estimates, lows, highs = _intervals(np.column_stack([of_base, of_both, of_both - of_base]), codes)
+    told = [Interval(float(v), float(low), float(high)) for v, low, high in zip(estimates, lows, highs, strict=True)]
+    p = permutation_p(told[2].value, gains) if permutations else float("nan")
     named = tuple(str(one) for one in classes)
-    return Gain(_interval(of_base, codes), _interval(of_both, codes), gain, p, named, len(codes), len(tests), together)
+    return Gain(told[0], told[1], told[2], p, named, len(codes), len(tests), together)
 
 
 def _balanced(values: np.ndarray, codes: np.ndarray) -> float:
@@ -152,9 +153,15 @@ def _balanced(values: np.ndarray, codes: np.ndarray) -> float:
     return float(np.mean(np.bincount(codes, values) / np.bincount(codes)))
 
 
-def _interval(values: np.ndarray, codes: np.ndarray) -> Interval:
-    """Resamples are within classes, so that every class is always there."""
-    return bootstrap(lambda runs: _balanced(values[runs], codes[runs]), len(codes), strata=codes)
+def _intervals(values: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As ``_balanced``, of each column, with ends; resamples are within classes, so that none is ever missing."""
+    members = (codes[:, None] == np.arange(codes.max() + 1)).astype(float)
+
+    def balanced(runs: np.ndarray) -> np.ndarray:
+        drawn = members[runs]
+        return np.asarray(np.mean(drawn.T @ values[runs] / drawn.sum(axis=0)[:, None], axis=0))
+
+    return bootstrap(balanced, len(codes), strata=codes)
 
 
 def _explained(base: np.ndarray, added: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from panic_assets.dynamics.relaxation import RELAXATION
 from panic_assets.dynamics.stage import Analysis
 from panic_assets.dynamics.topology_curves import TOPOLOGY_CURVES
 from panic_assets.dynamics.topology_nulls import TOPOLOGY_NULLS
+from panic_assets.dynamics.topology_value import TOPOLOGY_VALUE
 from panic_assets.dynamics.windows import WINDOWS
 
 ANALYSES: tuple[Analysis, ...] = (
@@ -33,6 +34,7 @@ ANALYSES: tuple[Analysis, ...] = (
     TOPOLOGY_NULLS,
     DIAGRAM_CONTRASTS,
     WINDOWS,
+    TOPOLOGY_VALUE,
 )
 
 

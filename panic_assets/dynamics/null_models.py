@@ -31,15 +31,15 @@ _SEEDS_PER_RUN = 16  # one for each null model, with room for more
 def balanced(trajectories: Sequence[Trajectory], most: int | None) -> list[int]:
     """Positions of at most ``most`` trajectories of each network, in order; None for all.
 
-    The first run of each prompt, then the second of each, and so on, so that prompts weigh alike and the choice stays
-    when an experiment grows by seeds.
+    The first run of each prompt, seeded and unseeded apart, then the second of each, and so on: so prompts weigh alike,
+    runs that can close a cycle and runs that can't are both there, and the choice does not look at what runs did.
     """
     if most is None:
         return list(range(len(trajectories)))
     networks: dict[str, list[tuple[int, int, int]]] = {}
-    seen: dict[tuple[str, int], int] = {}
+    seen: dict[tuple[str, int, bool], int] = {}
     for position, one in enumerate(trajectories):
-        prompt = (one.run.network, one.run.prompt_number)
+        prompt = (one.run.network, one.run.prompt_number, one.run.seed < 0)
         rank = seen[prompt] = seen.get(prompt, -1) + 1
         networks.setdefault(one.run.network, []).append((rank, one.run.prompt_number, position))
     return sorted(position for members in networks.values() for *_, position in sorted(members)[:most])

@@ -93,9 +93,13 @@ def null_scores(
 
 def compute(corpus: Corpus, options: Options = DEFAULT, continuation: Continuation = CONTINUED) -> Findings:
     """Score every run of every space, and compare some with surrogates."""
+    from threadpoolctl import threadpool_limits
+
     findings = Findings()
-    for space in corpus.spaces:
-        _space_findings(continued_space(space, continuation), options, findings)
+    # Matrices of one run are too small for several threads to do anything but wait for one another.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for space in corpus.spaces:
+            _space_findings(continued_space(space, continuation), options, findings)
     return adjusted(findings)
 
 

@@ -71,7 +71,7 @@ class StageProgress:
 
 
 def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | None) -> None:
-    """The summary of an experiment, its figures written to files, and where to look.
+    """The summary of an experiment, its report and quick figures written to files, and where to look.
 
     ``computed``: what was computed this time, by asset; None if nothing was run.
 
@@ -81,6 +81,7 @@ def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | Non
     from panic_assets.lake import Lake
     from panic_assets.reports.figures.files import write_figures
     from panic_assets.reports.figures.table import FIGURES, IN_SHORT
+    from panic_assets.reports.page.render import write_report
 
     rows = summarise(data / "lake", experiment)
     if not rows:
@@ -94,17 +95,20 @@ def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | Non
         else:
             console.print("Nothing was computed: the lake holds all of it already.")
     console.print(_table(experiment, rows))
+    lake = Lake(data / "lake")
     figures = write_figures(
-        Lake(data / "lake"),
+        lake,
         experiment,
         data / "figures" / experiment,
         figures={name: FIGURES[name] for name in IN_SHORT},
     )
+    report = write_report(lake, experiment, data / "reports" / f"{experiment}.html")
     console.print("Where to look", style="bold")
+    console.print(f"  report    {report}  (opens offline)", soft_wrap=True, markup=False)
     for path in figures:
         console.print(f"  figure    {path}", soft_wrap=True, markup=False)
     console.print(f"  catalog   {data / 'catalog.duckdb'}  (DuckDB, read-only views)", soft_wrap=True, markup=False)
-    console.print("  notebook  notebooks/first_look.ipynb  (.venv/bin/jupyter lab)")
+    console.print("  notebooks notebooks/first_look.ipynb, topology.ipynb, dynamics.ipynb  (.venv/bin/jupyter lab)")
     console.print("  Dagster   make dev, then open the address it prints")
 
 

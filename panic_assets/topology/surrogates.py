@@ -50,7 +50,7 @@ def onto_sphere(points: FloatArray, radius: float | None) -> FloatArray:
     """Points (..., d) scaled to ``radius``; as they are when it is None. A point at the origin stays there.
 
     This bends what a surrogate keeps: a spectrum, a variance, a step is then kept to the extent that the surrogate kept
-    near the sphere before. For runs within a cap of it, as most are, that is a few percent.
+    near the sphere before: to a few percent for a run that stays within a small cap of it, worse for others.
     """
     if radius is None:
         return points

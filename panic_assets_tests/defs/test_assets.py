@@ -24,7 +24,7 @@ Ran = tuple[Path, dg.DagsterInstance, dg.ExecuteInProcessResult]
 
 
 #: Tables that an experiment without trouble leaves empty, and those of analyses, which have tests of their own.
-CALM = {"events", "run_statistics", "dynamics", "curves", "diagram_distances", "transitions"}
+CALM = {"events", "run_statistics", "dynamics", "curves", "transitions"}
 
 
 @pytest.fixture(scope="module")

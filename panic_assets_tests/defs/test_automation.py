@@ -16,7 +16,7 @@ from dagster._core.test_utils import instance_for_test
 from panic_assets.definitions import build_defs
 from panic_assets.defs.automation import experiment_files
 from panic_assets.defs.resources import Laboratory
-from panic_assets_tests.laboratory import PARTITIONED, write
+from panic_assets_tests.laboratory import ANALYSED, PARTITIONED, write
 
 
 @pytest.fixture
@@ -206,7 +206,9 @@ class Automation:
     def complete(self, partition: str) -> None:
         """As after a run of the whole job."""
         self.made(*PARTITIONED, partition=partition)
-        self.made("clusters", "catalog")
+        self.made("clusters")
+        self.made(*ANALYSED, partition=partition)
+        self.made("catalog")
 
 
 @pytest.fixture
@@ -302,6 +304,7 @@ def test_the_job_of_an_experiment_is_the_whole_graph() -> None:
     job = build_defs().resolve_job_def("experiment")
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == {
         *PARTITIONED,
+        *ANALYSED,
         "clusters",
         "catalog",
     }

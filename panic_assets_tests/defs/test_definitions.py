@@ -15,7 +15,9 @@ import yaml
 
 from panic_assets import definitions
 from panic_assets.defs.assets import GPU_POOL
+from panic_assets.lake.analysis_rules import DISTANCES, soundness_of
 from panic_assets.lake.rules import RULES
+from panic_assets_tests.laboratory import ANALYSED, PARTITIONED
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "diffusers", "transformers", "sentence_transformers", "open_clip", "matplotlib", "sklearn", "scipy")
@@ -57,6 +59,13 @@ GRAPH: dict[str, tuple[str, set[str], bool, set[str], set[str]]] = {
             "bars_die_after_their_birth",
         },
     ),
+    "diagram_distances": (
+        "topology",
+        {"persistence_diagrams"},
+        True,
+        {"parquet"},
+        {"distances_are_distances"},
+    ),
     "clusters": (
         "clustering",
         {"embeddings"},
@@ -66,7 +75,7 @@ GRAPH: dict[str, tuple[str, set[str], bool, set[str], set[str]]] = {
     ),
     "catalog": (
         "catalog",
-        {"runs", "invocations", "images", "outcomes", "embeddings", "persistence_diagrams", "clusters"},
+        {*PARTITIONED, *ANALYSED, "clusters"},
         False,
         {"duckdb"},
         set(),
@@ -92,7 +101,7 @@ def test_the_module_gives_one_set_of_definitions_to_the_code_server() -> None:
     (target,) = loadable_targets_from_python_module("panic_assets.definitions", working_directory=None)
     pointer = CodePointer.from_module("panic_assets.definitions", target.attribute, working_directory=None)
     repository = initialize_repository_def_from_pointer(pointer)
-    assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == set(GRAPH)
+    assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == {*GRAPH, *ANALYSED}
     assert {"experiment", "clusters_and_catalog"} <= {job.name for job in repository.get_all_jobs()}
     assert {schedule.name for schedule in repository.schedule_defs} == {"recluster"}
     assert "experiment_files" in {sensor.name for sensor in repository.sensor_defs}
@@ -103,6 +112,8 @@ def test_the_graph(built: dg.Definitions) -> None:
     found: dict[str, Any] = {}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
+        if node.group_name == "analyses":  # data: see test_analyses
+            continue
         found[key.to_user_string()] = (
             node.group_name,
             {parent.to_user_string() for parent in node.parent_keys},
@@ -118,7 +129,8 @@ def test_the_graph(built: dg.Definitions) -> None:
 
 def test_every_rule_is_a_check_that_blocks(built: dg.Definitions) -> None:
     specs = [spec for checks in built.asset_checks or [] for spec in checks.check_specs]
-    assert sorted(spec.name for spec in specs) == sorted(rule.name for rule in RULES)
+    analysed = [soundness_of(name) for name in ANALYSED]
+    assert sorted(spec.name for spec in specs) == sorted(rule.name for rule in (*RULES, DISTANCES, *analysed))
     assert all(spec.blocking and spec.description for spec in specs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,19 @@ RING = ("Rephrase", "Translate")
 def make_lake(root: Path, runs: Sequence[tuple[tuple[str, ...], int, Sequence[str], dict[str, Any]]]) -> Lake:
     """Experiment ``hand`` of (ring, seed, texts in order, outcome) for each run; an outcome has at least a reason."""
     lake = Lake(root)
+    seeds = [seed for _, seed, _, _ in runs]
+    described = {
+        "experiment": "hand",
+        "experiment_id": "0" * 32,
+        "config": json.dumps({"name": "hand", "seeds": seeds, "max_length": 9}),
+        "max_length": 9,
+        "cycle_policy": "stop",
+        "image_format": "webp-lossless",
+        "created_at": NOW,
+    }
+    prompt = {"experiment": "hand", "prompt_number": 0, "prompt": "a cat"}
     tables: dict[str, list[dict[str, Any]]] = {"runs": [], "outcomes": [], "invocations": []}
+    tables |= {"experiments": [described], "prompts": [prompt]}
     for number, (ring, seed, texts, outcome) in enumerate(runs):
         own = {"experiment": "hand", "run_number": number}
         tables["runs"].append(
