@@ -90,10 +90,13 @@ class Projection:
         """The components of float (n, d), by an exact eigendecomposition: no random start."""
         if components is None or min(unit.shape) <= components:
             return cls()
+        from scipy.linalg import eigh
+
         mean = unit.mean(0, dtype=np.float64)
         centred = unit.astype(np.float64) - mean
-        _, vectors = np.linalg.eigh(centred.T @ centred)
-        return cls(mean, vectors[:, ::-1][:, :components])
+        size = centred.shape[1]
+        _, vectors = eigh(centred.T @ centred, subset_by_index=(size - components, size - 1))
+        return cls(mean, vectors[:, ::-1])
 
     def scores(self, unit: np.ndarray) -> np.ndarray:
         """Float (n, c): places along the components."""

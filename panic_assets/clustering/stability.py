@@ -14,7 +14,7 @@ import numpy as np
 from panic_assets.clustering.assigning import neighbours
 from panic_assets.clustering.density import OUTLIER, Parameters, Projection, cluster, on_sphere
 
-SUBSAMPLES, SHARE, MOST = 5, 0.8, 8000
+SUBSAMPLES, SHARE, MOST = 5, 0.8, 4000
 _NEIGHBOURS, _PROBED = 10, 2000
 _SIZES = (0.5, 1.0, 2.0, 4.0)  # of the smallest cluster, against the one asked for
 
@@ -36,7 +36,7 @@ def stability(points: np.ndarray, runs: np.ndarray, labels: np.ndarray, paramete
 
     Args:
         points: float (n, d), all that were clustered.
-        runs: int (n,), which run each point is of; 80 % of them (or as many as hold 8000 points) make a subsample.
+        runs: int (n,), which run each point is of; 80 % of them (or as many as hold 4000 points) make a subsample.
         labels: int (n,) of the clustering.
         parameters: those of the clustering.
     """
@@ -77,7 +77,7 @@ def diagnostics(points: np.ndarray, labels: np.ndarray, parameters: Parameters) 
     ``distance_ratio``: median distance of outliers to their tenth neighbour, over that of members; near 1 says that
     outliers lie as densely as members, and that their share is a matter of parameters. ``among_members``: share of
     outliers most of whose ten neighbours are members of one cluster: its fringe. ``sweep``: clusters and share of
-    outliers for smallest clusters of half to four times the size, from a sample of at most 8000 points.
+    outliers for smallest clusters of half to four times the size, from a sample of at most 4000 points.
 
     Args:
         points: float (n, d), all that were clustered.
