@@ -569,3 +569,14 @@ def test_what_went_wrong_is_an_event_that_names_its_runs(tmp_path: Path) -> None
 def test_invocations_say_what_computed_them(tmp_path: Path) -> None:
     rows = fresh(tmp_path, experiment()).read("invocations", "small")
     assert set(rows.column("device").to_pylist()) == {"cpu"}
+
+
+@pytest.mark.parametrize("length", [1, 7, 8])
+def test_a_finished_experiment_is_told_as_finished_whatever_its_length(tmp_path: Path, length: int) -> None:
+    last: list[tuple[int, int]] = []
+    run(
+        Lake(tmp_path),
+        experiment(max_length=length, models=_with_states(3), seeds=[1, -1]),
+        on_progress=lambda progress: last.append((progress.done, progress.total)),
+    )
+    assert last[-1][0] == last[-1][1] == sum(map(len, outputs(Lake(tmp_path)).values()))
