@@ -13,6 +13,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from panic_assets import paths
+from panic_assets.errors import PanicError
 from panic_assets.files import ExperimentFiles
 from panic_assets.lake import Lake
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from panic_assets.models.registry import Registry
 
 
-DEVICES_VARIABLE = "PANIC_DEVICES"
+DEVICES_VARIABLE, LANES_VARIABLE = "PANIC_DEVICES", "PANIC_LANES"
 
 
 class Laboratory(dg.ConfigurableResource):
@@ -69,11 +70,13 @@ class Models(dg.ConfigurableResource):
     """The registry and the devices that models are loaded on; they stay loaded as long as this process runs steps.
 
     ``devices`` says where models compute (see `panic_assets.devices.fleet`): empty means ``$PANIC_DEVICES``, else
-    ``auto``. ``capacity_gb`` bounds what is loaded on each device.
+    ``auto``. ``capacity_gb`` bounds what is loaded on each device. ``lanes`` calls are made at once on each, of models
+    that share no weights: with 2, a captioner computes beside a generator; empty means ``$PANIC_LANES``, else 1.
     """
 
     devices: str = ""
     capacity_gb: float | None = None
+    lanes: int | None = None
     registry_file: str | None = None
 
     _fleet: Fleet | None = PrivateAttr(default=None)
@@ -92,7 +95,11 @@ class Models(dg.ConfigurableResource):
 
         if self._fleet is None:
             spec = self.devices or os.environ.get(DEVICES_VARIABLE) or "auto"
-            self._fleet = open_devices(spec, capacity_gb=self.capacity_gb)
+            asked = os.environ.get(LANES_VARIABLE, "")
+            if asked and not asked.isdecimal():
+                raise PanicError(f"{LANES_VARIABLE}: {asked!r} is not a whole number; give 1 or more, or unset it")
+            lanes = self.lanes or (int(asked) if asked else None)
+            self._fleet = open_devices(spec, capacity_gb=self.capacity_gb, lanes=lanes)
         return self._fleet.devices
 
     def resolve(self, experiment: Experiment) -> dict[str, ModelEntry]:
