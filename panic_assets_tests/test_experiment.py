@@ -184,7 +184,7 @@ MODEL_MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"embedding_models": ["DummyT2I"]}, "embedding_models[0]: DummyT2I is a generator; give an embedding model"),
     (
         {"embedding_models": ["DummyText", "DummyVison"]},
-        "embedding_models[1]: there is no model 'DummyVison'; did you mean DummyVision or DummyVision2 or DummyT2T?",
+        "embedding_models[1]: there is no model 'DummyVison'; did you mean DummyVision or DummyVision2 or NomicVision?",
     ),
     (
         {"networks": [["DummyT2T"]], "embedding_models": ["DummyVision"]},

@@ -73,13 +73,19 @@ def device() -> Iterator[ProcessDevice]:
     made.close()
 
 
-@pytest.mark.parametrize("model", ["DummyT2I", "DummyI2T"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    # A text has no values that could be not finite.
+    [
+        (kind, model)
+        for kind in KINDS
+        for model in ("DummyT2I", "DummyI2T")
+        if (kind, model) != ("non_finite", "DummyI2T")
+    ],
+)
 def test_a_fault_leaves_the_tables_of_a_calm_run(
     tmp_path: Path, drill: Drill, device: ProcessDevice, kind: str, model: str
 ) -> None:
-    if (kind, model) == ("non_finite", "DummyI2T"):
-        pytest.skip("a text has no values that could be not finite")
     calm, nothing = _materialise(tmp_path / "calm", [device])
     assert nothing == []
     device.close()
