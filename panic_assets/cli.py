@@ -46,7 +46,7 @@ def run(
     file: Annotated[Path, typer.Argument(help="An experiment file, YAML or JSON.")],
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
-    """Run an experiment through Dagster: loops, embeddings, diagrams, clusters, catalog.
+    """Run an experiment through Dagster: loops, embeddings, diagrams, clusters, analyses, catalog.
 
     What was computed before is not computed again, so that a killed run goes on and a grown one does only what is new.
     """
