@@ -18,7 +18,7 @@ PER_EXPERIMENT = dg.AssetSelection.assets(
     "runs", "invocations", "images", "outcomes", "embeddings", "persistence_diagrams", "diagram_distances"
 )
 OVER_ALL = dg.AssetSelection.assets("clusters", "catalog")
-ANALYSES = dg.AssetSelection.assets(*(asset.key for asset in ANALYSIS_ASSETS)) if ANALYSIS_ASSETS else OVER_ALL
+ANALYSES = dg.AssetSelection.assets(*(asset.key for asset in ANALYSIS_ASSETS))
 
 experiment_job = dg.define_asset_job(
     "experiment",

@@ -72,13 +72,6 @@ class Space:
             groups.setdefault(trajectory.run.network, []).append(trajectory)
         return groups
 
-    def by_network_and_prompt(self) -> dict[tuple[str, int], list[Trajectory]]:
-        """Trajectories of each (network, prompt number)."""
-        groups: dict[tuple[str, int], list[Trajectory]] = {}
-        for trajectory in self.trajectories:
-            groups.setdefault((trajectory.run.network, trajectory.run.prompt_number), []).append(trajectory)
-        return groups
-
 
 @dataclass
 class Corpus:

@@ -350,8 +350,10 @@ class Dispatcher:
             size = probe_batch(device, entry, example.value, work.want.modality, known=self.facts, release=work.release)
         except ModelLoadError:
             raise
-        except Exception:
-            size = 1  # the example is at fault: its own call will tell
+        except Exception as error:
+            size = 1  # the example may be at fault: its own call will tell, and what was found is on record
+            message = f"probing failed, so batches are of 1: {type(error).__name__}: {error}"[:2000]
+            self._hand_over([self._incident(work, fault_of(error), message, [example])])
         with self._changed:
             self._sizes[entry.name, work.device] = size
 

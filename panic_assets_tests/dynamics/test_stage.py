@@ -47,7 +47,7 @@ def test_a_corpus_holds_every_output_and_every_vector_in_order(tmp_path: Path) -
         assert trajectory.prompt is not None
         assert np.array_equal(trajectory.prompt, embedder.embed([trajectory.run.prompt], "text")[0])
     assert all(t.prompt is None and (t.sequence_numbers % 2 == 0).all() for t in pictures.trajectories)
-    assert [len(group) for group in texts.by_network_and_prompt().values()] == [2, 2]
+    assert [len(group) for group in texts.by_network().values()] == [4]
 
 
 def test_tags_come_with_the_corpus(tmp_path: Path) -> None:

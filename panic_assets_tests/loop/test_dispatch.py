@@ -149,6 +149,16 @@ def test_a_model_without_a_batch_size_is_probed_once(tmp_path: Path) -> None:
     assert [len(inputs) for _, inputs, _ in pool.calls] == [size]
 
 
+def test_a_model_that_can_not_be_probed_goes_one_by_one_and_says_so() -> None:
+    entry = _entry(batch=None, parameters={"fail_on": "bad"})
+    given, incidents = _ask(entry, WatchedPool(), _requests("bad", "b"))
+    answers = _by_key(given)
+    assert [answers[key].output is None for key in ("bad", "b")] == [True, False]
+    assert {answer.batch_size for answer in given} == {1}
+    assert incidents[0].kind == "error"
+    assert incidents[0].message.startswith("probing failed, so batches are of 1: ModelCallError: ")
+
+
 def test_memory_that_does_not_do_for_one_fails_the_request() -> None:
     def refuse(entry: ModelEntry, inputs: Sequence[Any], seeds: Sequence[int]) -> None:
         raise MemoryError("no room")
