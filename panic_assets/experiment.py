@@ -99,6 +99,7 @@ class Experiment(BaseModel):
     cycle: Literal["stop", "continue"] = "stop"
     quality: Literal["record", "stop"] = "record"
     image_format: str = "webp-lossless"
+    imported_from: str = Field("", description="system that its runs come from; none of its loops is run here")
 
     @model_validator(mode="before")
     @classmethod
@@ -196,13 +197,20 @@ class Experiment(BaseModel):
             raise ExperimentError(where or f"experiment {self.name}", problems)
 
     @property
+    def called_models(self) -> set[str]:
+        """Names of all models that running it calls: embedders, and those of networks that were not imported."""
+        rings = () if self.imported_from else self.networks
+        return {name for network in rings for name in network} | set(self.embedding_models)
+
+    @property
     def config(self) -> dict[str, Any]:
         """The experiment as plain JSON values."""
         return self.model_dump(mode="json")
 
     def _own_problems(self) -> Iterable[str]:
         for field in ("networks", "prompts", "seeds", "embedding_models"):
-            if not getattr(self, field):
+            # What was imported may be looked at as it is, without a vector of our own.
+            if not getattr(self, field) and not (field == "embedding_models" and self.imported_from):
                 yield f"{field}: is empty; give at least one"
         for number, network in enumerate(self.networks):
             if not network:
@@ -219,8 +227,8 @@ class Experiment(BaseModel):
 
     def _problems_with(self, registry: Mapping[str, ModelFacts]) -> Iterable[str]:
         outputs: set[str] = set()
-        are_known = True
-        for number, network in enumerate(self.networks):
+        are_known = not self.imported_from  # the models that imported loops were made by need not exist here
+        for number, network in enumerate(() if self.imported_from else self.networks):
             where = f"networks[{number}]"
             generators = [name for name in network if name in registry and registry[name].kind == "generator"]
             outputs |= {str(registry[name].gives) for name in generators}
@@ -244,10 +252,8 @@ class Experiment(BaseModel):
                     f"{where}: {name} embeds {_either(registry[name].takes)}, "
                     f"but the networks give only {_either(outputs)}"
                 )
-        used = {name for network in self.networks for name in network} | set(self.embedding_models)
-        for name in self.models:
-            if name not in used:
-                yield f"models.{name}: no network and no embedding model uses {name}"
+        for name in set(self.models) - self.called_models:
+            yield f"models.{name}: no network and no embedding model uses {name}"
 
 
 def unknown_model(name: str, known: Iterable[str]) -> str:

@@ -97,7 +97,8 @@ RULES = (
         "outcomes_agree_with_invocations",
         "outcomes",
         "an outcome is that of a run, its length is the number of its invocations, and its reason fits them: a cycle "
-        "lies within them, a run that ended by length has its length, one that failed has its error",
+        "lies within them, a run that ended by length has its length, one that failed has its error, and only imported "
+        "ones ended for a reason of their source",
         """SELECT o.run_number, o.length, coalesce(i.rows, 0) AS invocations, o.stop_reason,
                   o.transient_length, o.cycle_length FROM outcomes o
            LEFT JOIN runs_only r ON r.experiment = o.experiment AND r.run_number = o.run_number
@@ -106,7 +107,9 @@ RULES = (
            WHERE o.experiment = $experiment AND (
              r.run_number IS NULL
              OR o.length != coalesce(i.rows, 0)
-             OR o.stop_reason NOT IN ('length', 'cycle', 'failed', 'quality')
+             OR o.stop_reason NOT IN ('length', 'cycle', 'failed', 'quality', 'duplicate', 'unknown')
+             OR (o.stop_reason IN ('duplicate', 'unknown')
+                 AND o.run_number NOT IN (SELECT run_number FROM imported_runs WHERE experiment = $experiment))
              OR (o.stop_reason = 'length' AND o.length < r.max_length)
              OR (o.stop_reason = 'cycle' AND o.cycle_length IS NULL)
              OR (o.transient_length IS NULL) != (o.cycle_length IS NULL)

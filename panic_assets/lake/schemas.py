@@ -1,8 +1,8 @@
 """The tables of the lake.
 
-This and ``analysis_tables`` are the only places that say what a table holds. Writers are checked against them, the
-catalog's views and the documentation are made from them. How rows get into files belongs to the neighbours (`rows`,
-`parts`, `writer`).
+This, ``analysis_tables`` and ``imported_tables`` are the only places that say what a table holds. Writers are checked
+against them, the catalog's views and the documentation are made from them. How rows get into files belongs to the
+neighbours (`rows`, `parts`, `writer`).
 
 A table may gain nullable columns (raise its ``schema_version``); a column never changes its type or meaning.
 """
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from panic_assets.lake.analysis_tables import ANALYSIS_TABLES
 from panic_assets.lake.errors import LakeError
+from panic_assets.lake.imported_tables import IMPORTED_TABLES
 from panic_assets.lake.specs import (
     CLUSTERING,
     DIMENSION,
@@ -101,20 +102,33 @@ TABLES: dict[str, TableSpec] = {
                 text("model", "Name of the model that was called."),
                 text("model_revision", "Revision of the model's weights.", nullable=True),
                 text("type", "Medium of the output: text or image."),
-                number("seed", pa.int64(), "Number that the noise was drawn from, recorded even when unseeded."),
-                number("batch_size", pa.int32(), "Size of the batch it was computed in, padding included.", "items"),
+                number(
+                    "seed",
+                    pa.int64(),
+                    "Number that the noise was drawn from, recorded even when unseeded; null: imported without one.",
+                    nullable=True,
+                ),
+                number(
+                    "batch_size",
+                    pa.int32(),
+                    "Size of the batch it was computed in, padding included.",
+                    "items",
+                    nullable=True,
+                ),
                 text("device", "Device it was computed on, such as cpu or a GPU's name.", nullable=True),
                 text("text", "The output, when it is text.", nullable=True),
                 Column("image_hash", HASH, "", "Hash of the output's pixels, when it is a picture.", nullable=True),
                 Column("flags", STRINGS, "", "Doubts about the output, such as black_image or empty_text."),
-                number("model_seconds", pa.float64(), "Its share of the time that its call took.", "seconds"),
-                number("retries", pa.int32(), "How often it was tried again.", "calls"),
-                time("started_at", "When its batch was started."),
-                time("completed_at", "When its batch was done."),
+                number(
+                    "model_seconds", pa.float64(), "Its share of the time that its call took.", "seconds", nullable=True
+                ),
+                number("retries", pa.int32(), "How often it was tried again.", "calls", nullable=True),
+                time("started_at", "When its batch was started.", nullable=True),
+                time("completed_at", "When its batch was done.", nullable=True),
             ),
             key=("experiment", "run_number", "sequence_number"),
             sort=("experiment", "run_number", "sequence_number"),
-            schema_version=2,
+            schema_version=3,
         ),
         TableSpec(
             "images",
@@ -146,7 +160,11 @@ TABLES: dict[str, TableSpec] = {
             (
                 EXPERIMENT,
                 RUN,
-                text("stop_reason", "Why it ended: length, cycle, failed or quality."),
+                text(
+                    "stop_reason",
+                    "Why it ended: length, cycle, failed or quality; of imported runs also duplicate (the source took "
+                    "two outputs for equal) or unknown.",
+                ),
                 number("length", pa.int32(), "Invocations that were completed.", "invocations"),
                 number("transient_length", pa.int32(), "Invocations before the cycle.", "invocations", nullable=True),
                 number("cycle_length", pa.int32(), "Period of the cycle.", "invocations", nullable=True),
@@ -158,16 +176,23 @@ TABLES: dict[str, TableSpec] = {
                     pa.int32(),
                     "Invocations with the model, input and seed of another: such work is done once.",
                     "invocations",
+                    nullable=True,
                 ),
-                number("retries", pa.int32(), "Calls that were tried again.", "calls"),
-                number("model_seconds", pa.float64(), "The run's share of the time spent in models.", "seconds"),
+                number("retries", pa.int32(), "Calls that were tried again.", "calls", nullable=True),
+                number(
+                    "model_seconds",
+                    pa.float64(),
+                    "The run's share of the time spent in models.",
+                    "seconds",
+                    nullable=True,
+                ),
                 time("started_at", "When its first invocation was started.", nullable=True),
-                time("completed_at", "When the run ended."),
+                time("completed_at", "When the run ended.", nullable=True),
                 number("events", pa.int32(), "Rows of `events` that name the run.", "events", nullable=True),
             ),
             key=("experiment", "run_number"),
             sort=("experiment", "run_number"),
-            schema_version=2,
+            schema_version=3,
         ),
         TableSpec(
             "events",
@@ -323,6 +348,7 @@ TABLES: dict[str, TableSpec] = {
             schema_version=2,
         ),
         *ANALYSIS_TABLES,
+        *IMPORTED_TABLES,
     )
 }
 

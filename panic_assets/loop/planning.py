@@ -53,9 +53,8 @@ class RunPlan:
 
 def resolve_models(experiment: Experiment, registry: Registry) -> dict[str, ModelEntry]:
     """The entries of all models that the experiment names, with its overrides applied."""
-    names = {name for network in experiment.networks for name in network} | set(experiment.embedding_models)
     changed = registry.with_overrides(experiment.models)
-    return {name: changed[name] for name in sorted(names)}
+    return {name: changed[name] for name in sorted(experiment.called_models)}
 
 
 def plan_runs(
@@ -134,7 +133,8 @@ def _what_changed(
 def register(lake: Lake, experiment: Experiment, models: Mapping[str, ModelEntry]) -> list[RunPlan]:
     """Write the tables ``experiments``, ``prompts`` and ``runs`` and return the plan; nothing is written if equal.
 
-    Runs of the lake that the file no longer names are kept: an experiment only grows.
+    Runs of the lake that the file no longer names are kept: an experiment only grows. An imported experiment has no
+    plan: its runs are what was imported.
 
     Raises:
         ChangedExperiment: see `plan_runs`; nothing was written.
@@ -143,7 +143,7 @@ def register(lake: Lake, experiment: Experiment, models: Mapping[str, ModelEntry
     key = experiment.name
     held, before = lake.read("runs", key), lake.read("experiments", key).to_pylist()
     old_config = json.loads(before[0]["config"]) if before else {}
-    plans = plan_runs(experiment, models, held, old_config)
+    plans = [] if experiment.imported_from else plan_runs(experiment, models, held, old_config)
     planned = {plan.run_number for plan in plans}
     kept = [row for row in held.to_pylist() if row["run_number"] not in planned]
     runs = kept + [_run_row(key, plan) for plan in plans]

@@ -114,7 +114,7 @@ def test_a_misspelt_model_is_told_with_near_names(shell: Shell) -> None:
 
 
 def test_the_recipe_of_a_continuous_integration(shell: Shell) -> None:
-    registered = shell("panic_assets.cli", "register", "ci_smoke.yaml")
+    registered = shell("panic_assets.cli", "add", "ci_smoke.yaml")
     assert (registered.returncode, registered.stdout) == (0, "ci_smoke\n"), registered.stderr
     done = shell(
         *("dagster", "asset", "materialize", "-m", "panic_assets.definitions"),
@@ -262,5 +262,5 @@ def test_delete_takes_what_was_made_of_other_tables_first(data: Path, monkeypatc
 
 def test_help_names_every_command() -> None:
     shown = typed("--help")
-    for command in ("run", "register", "summary", "delete", "models"):
+    for command in ("run", "add", "summary", "delete", "models"):
         assert command in shown
