@@ -122,11 +122,37 @@ def test_a_damaged_manifest_is_named(lake):
         lake.read("invocations", "first")
 
 
+def test_parts_from_before_a_column_could_be_null_read_beside_those_after(lake, monkeypatch):
+    """Parts of another table are written as an older version would have: their column can't be null."""
+    spec = TABLES["outcomes"]
+    strict = tuple(replace(column, nullable=False) if column.name == "retries" else column for column in spec.columns)
+    with monkeypatch.context() as before:
+        before.setitem(
+            schemas.TABLES, "outcomes", replace(spec, columns=strict, schema_version=spec.schema_version - 1)
+        )
+        with lake.writer("outcomes", "old") as writer:
+            writer.append([row("outcomes", 1, experiment="old")])
+            writer.commit()
+    with lake.writer("outcomes", "old") as writer:
+        writer.append([row("outcomes", 2, experiment="old", retries=None)])
+        writer.commit()
+    assert lake.read("outcomes", "old")["retries"].to_pylist() == [1, None]
+    with connect(lake.root) as connection:
+        assert connection.execute("SELECT retries FROM outcomes ORDER BY run_number").fetchall() == [(1,), (None,)]
+    with lake.writer("outcomes", "old") as writer:
+        writer.compact()
+    assert lake.read("outcomes", "old")["retries"].to_pylist() == [1, None]
+
+
 def test_parts_of_an_older_schema_get_the_new_columns(lake, monkeypatch):
     """A table that gains a nullable column still reads, filters, compacts and shows what was written before."""
     spec = TABLES["invocations"]
     column = schemas.Column("mood", pa.string(), "", "A later idea.", nullable=True)
-    monkeypatch.setitem(schemas.TABLES, "invocations", replace(spec, columns=(*spec.columns, column), schema_version=3))
+    monkeypatch.setitem(
+        schemas.TABLES,
+        "invocations",
+        replace(spec, columns=(*spec.columns, column), schema_version=spec.schema_version + 1),
+    )
     with lake.writer("invocations", "first") as writer:
         writer.append([row("invocations", 300, mood="bright")])
         writer.commit()

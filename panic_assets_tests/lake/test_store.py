@@ -25,7 +25,7 @@ def _key(table: str) -> str | None:
 def test_every_table_gives_back_what_it_got(lake, table):
     numbers = range(0, 12, 2) if table == "embeddings" else range(6)
     made = rows(table, numbers, **({"embedding_model": "small"} if "embedding_model" in TABLES[table].names else {}))
-    if table == "experiments":
+    if TABLES[table].key == ("experiment",):
         made = made[:1]
     with lake.writer(table, _key(table)) as writer:
         writer.append(made[::-1])
