@@ -52,11 +52,16 @@ def conform(spec: TableSpec, rows: Rows, fixed: Mapping[str, str] | None = None)
 
 
 def upgrade(spec: TableSpec, table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """Give rows that an older version wrote the columns that came later, as nulls."""
+    """Give rows that an older version wrote the columns that came later, as nulls, and let null what may be so now."""
+    fields, arrays = [], []
     for name in columns:
-        if name not in table.column_names:
-            table = table.append_column(name, pa.nulls(table.num_rows, spec.column(name).type))
-    return table.select(list(columns))
+        column = spec.column(name)
+        is_there = name in table.column_names
+        array = table[name] if is_there else pa.chunked_array([pa.nulls(table.num_rows, column.type)])
+        field = table.schema.field(name) if is_there else pa.field(name, column.type)
+        fields.append(field.with_nullable(True) if column.nullable else field)
+        arrays.append(array)
+    return pa.table(arrays, pa.schema(fields)) if columns else table.select([])
 
 
 def where_expression(spec: TableSpec, where: Where) -> pc.Expression | None:
