@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 export PANIC_DATA ?= $(CURDIR)/data
 export PANIC_DAGSTER_STATE ?= $(PANIC_DATA)/.dagster
+# Settings in dagster.yaml turn telemetry off; without this its empty folders would still be made here.
+export DAGSTER_DISABLE_TELEMETRY := 1
 
 .PHONY: demo test dev lint format bench install clean
 
@@ -38,7 +40,7 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable ".[demo,dev,onnx]"
+	$(BIN)/pip install --quiet --editable ".[demo,dev,live,onnx]"
 	@touch $@
 
 clean:

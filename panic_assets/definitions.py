@@ -9,19 +9,21 @@ import dagster as dg
 
 from panic_assets.defs.analyses import ANALYSIS_ASSETS
 from panic_assets.defs.assets import ASSETS
-from panic_assets.defs.automation import clusters_job, experiment_files, experiment_job, recluster
+from panic_assets.defs.automation import experiment_files, experiment_job, follow_updates, nightly, nightly_job
 from panic_assets.defs.checks import CHECKS
+from panic_assets.defs.failures import failures
 from panic_assets.defs.resources import Laboratory, Models
+from panic_assets.defs.upkeep import UPKEEP_ASSETS
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """All definitions; ``overrides`` replaces resources by name, for tests and other settings."""
     return dg.Definitions(
-        assets=[*ASSETS, *ANALYSIS_ASSETS],
+        assets=[*ASSETS, *ANALYSIS_ASSETS, *UPKEEP_ASSETS],
         asset_checks=CHECKS,
-        jobs=[experiment_job, clusters_job],
-        schedules=[recluster],
-        sensors=[experiment_files],
+        jobs=[experiment_job, nightly_job],
+        schedules=[nightly],
+        sensors=[experiment_files, failures, follow_updates],
         resources={"laboratory": Laboratory(), "models": Models(), **(overrides or {})},
         # One process runs a whole experiment, so that models are loaded once and stay warm from stage to stage.
         executor=dg.in_process_executor,

@@ -5,45 +5,45 @@ Here belongs the command line; the files are made by ``reports.export``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from panic_assets import paths
+from panic_assets.cli.common import AsJson, Named, print_json, progress_bar
+from panic_assets.cli.names import experiment_named
 
-if TYPE_CHECKING:
-    from panic_assets.reports.export.common import Progress
-
-export_app = typer.Typer(no_args_is_help=True, help="Videos, film strips, pictures and tables, for other programs.")
-
-Name = Annotated[str, typer.Argument(help="Name of an experiment.")]
+export_app = typer.Typer(no_args_is_help=True, help="Write videos, film strips, pictures and tables.")
 
 
 @export_app.command()
 def video(
-    experiment: Name,
+    experiment: Named,
     size: Annotated[str, typer.Option(help="hd (1920 x 1080), 4k or 8k.")] = "hd",
     fps: Annotated[float, typer.Option(help="Steps shown in a second.")] = 2.0,
     codec: Annotated[str | None, typer.Option(help="h264 or av1; by default the first that ffmpeg has.")] = None,
     runs: Annotated[int | None, typer.Option(min=1, help="Show so many runs of each prompt and network.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The .mp4 to write.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """All runs side by side as a film, a frame for each step."""
+    """Write all runs side by side as a film, a frame for each step.
+
+    Examples: panic export video demo, panic export video demo --size 4k --fps 4 -o demo.mp4
+    """
     from panic_assets.lake import Lake
     from panic_assets.reports.export.video import export_video
 
-    path = output or _place(experiment, f"mosaic-{size}.mp4")
-    with _bar("frames") as progress:
-        written = export_video(Lake.open(), experiment, path, size, fps, codec, runs, progress)
-    print(f"{written} ({_size(written)})")
+    name = experiment_named(experiment)
+    path = output or _place(name, f"mosaic-{size}.mp4")
+    with progress_bar("frames") as progress:
+        written = export_video(Lake.open(), name, path, size, fps, codec, runs, progress)
+    _tell(written, as_json)
 
 
 @export_app.command()
 def strip(
-    experiment: Name,
+    experiment: Named,
     run: Annotated[
         list[int] | None, typer.Option(help="A run, more by repeating it; by default one of each prompt and network.")
     ] = None,
@@ -51,60 +51,91 @@ def strip(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .png (one sheet), a .pdf (a page each) or a folder.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Film strips: evenly spaced pictures of runs, with what was said of each."""
+    """Write film strips: pictures of a run with what was said of each.
+
+    Examples: panic export strip demo, panic export strip demo --run 12 -o run.pdf
+    """
     from panic_assets.lake import Lake
     from panic_assets.reports.export.strip import export_strips
 
-    with _bar("strips") as progress:
-        target = output or _place(experiment, "strips")
-        written = export_strips(Lake.open(), experiment, target, run or (), count, progress)
+    name = experiment_named(experiment)
+    with progress_bar("strips") as progress:
+        target = output or _place(name, "strips")
+        written = export_strips(Lake.open(), name, target, run or (), count, progress)
+    if as_json:
+        print_json({"paths": written})
+        return
     for path in written:
         print(path)
 
 
 @export_app.command()
 def images(
-    experiment: Name,
+    experiment: Named,
     folder: Annotated[Path | None, typer.Option(help="Where the pictures go.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Files that are written at once.")] = 4,
+    as_json: AsJson = False,
 ) -> None:
-    """All pictures as files that say where they come from (EXIF, XMP); goes on where it was interrupted."""
+    """Write all pictures as files that say where they come from.
+
+    That is in their EXIF and XMP. It goes on where it was interrupted.
+
+    Example: panic export images demo
+    """
     from panic_assets.lake import Lake
     from panic_assets.reports.export.images import export_images
 
-    with _bar("pictures") as progress:
-        done = export_images(Lake.open(), experiment, folder or _place(experiment, "images"), threads, progress)
+    name = experiment_named(experiment)
+    with progress_bar("pictures") as progress:
+        done = export_images(Lake.open(), name, folder or _place(name, "images"), threads, progress)
+    if as_json:
+        print_json(done)
+        return
     print(f"{done.folder}: {done.written} pictures written, {done.there} were there")
 
 
 @export_app.command()
 def image(
-    experiment: Name,
+    experiment: Named,
     run: Annotated[int, typer.Argument(help="Number of the run.")],
     sequence: Annotated[int, typer.Argument(help="Sequence number of the picture, from 0.")],
     file: Annotated[Path, typer.Argument(help="A .webp, .png, .jpg or .avif to write.")],
+    as_json: AsJson = False,
 ) -> None:
-    """One picture, with its provenance."""
+    """Write one picture, with its provenance.
+
+    Example: panic export image demo 12 4 picture.png
+    """
     from panic_assets.lake import Lake
     from panic_assets.reports.export.images import export_image
 
-    written = export_image(Lake.open(), experiment, run, sequence, file)
-    print(f"{written} ({_size(written)})")
+    written = export_image(Lake.open(), experiment_named(experiment), run, sequence, file)
+    _tell(written, as_json)
 
 
 @export_app.command()
 def bundle(
-    experiment: Name,
+    experiment: Named,
     target: Annotated[Path, typer.Argument(help="A folder, or a .tar, to write.")],
     images: Annotated[bool, typer.Option("--images/--no-images", help="With the pictures.")] = True,
+    as_json: AsJson = False,
 ) -> None:
-    """All tables of an experiment as Parquet, with checksums and the meaning of each column."""
+    """Write all tables as Parquet, for other programs.
+
+    With checksums and the meaning of each column.
+
+    Example: panic export bundle demo demo.tar
+    """
     from panic_assets.lake import Lake
     from panic_assets.reports.export.bundle import export_bundle
 
-    with _bar("tables") as progress:
-        done = export_bundle(Lake.open(), experiment, target, images, progress)
+    with progress_bar("tables") as progress:
+        done = export_bundle(Lake.open(), experiment_named(experiment), target, images, progress)
+    if as_json:
+        print_json(done)
+        return
     held = sum(1 for rows in done.rows.values() if rows)
     print(f"{done.path}: {sum(done.rows.values())} rows in {held} tables ({done.bytes / 2**20:.1f} MiB)")
 
@@ -114,33 +145,12 @@ def _place(experiment: str, name: str) -> Path:
     return paths.data_dir() / "exports" / experiment / name
 
 
-def _size(path: Path) -> str:
-    size = path.stat().st_size
-    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"
+def _tell(written: Path, as_json: bool) -> None:
+    """Where a file is, and how large."""
+    from panic_assets.reports.console import size_in_words
 
-
-@contextmanager
-def _bar(what: str) -> Iterator[Progress]:
-    """A progress bar with the time left, on a terminal alone; what it gives is called with (done, total)."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
-        task = shown.add_task(what, total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total)
+    size = written.stat().st_size
+    if as_json:
+        print_json({"path": written, "bytes": size})
+    else:
+        print(f"{written} ({size_in_words(size)})")

@@ -10,6 +10,7 @@ import dagster as dg
 
 from panic_assets.defs.metadata import figure, plain
 from panic_assets.defs.partitions import EXPERIMENTS
+from panic_assets.defs.patience import patient
 from panic_assets.defs.resources import Laboratory
 from panic_assets.dynamics.analyses import ANALYSES
 from panic_assets.dynamics.stage import Analysis
@@ -36,6 +37,7 @@ def _asset_of(analysis: Analysis) -> dg.AssetsDefinition:
         description=f"{analysis.description} Definition and limits: docs/analyses/{analysis.name}.md.",
         automation_condition=dg.AutomationCondition.eager(),
     )
+    @patient
     def asset(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
         from panic_assets.dynamics.stage import analyse
         from panic_assets.reports.figures.files import figure_of

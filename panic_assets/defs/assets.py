@@ -11,13 +11,15 @@ import dagster as dg
 
 from panic_assets.defs.metadata import figure, plain, table_metadata
 from panic_assets.defs.partitions import EXPERIMENTS
+from panic_assets.defs.patience import patient
 from panic_assets.defs.progress import Observer
 from panic_assets.defs.resources import Laboratory, Models
 from panic_assets.dynamics.analyses import ANALYSES
 
 LOOP, TOPOLOGY, CLUSTERS, CATALOG = "loop", "topology", "clustering", "catalog"
-# A device does one thing at a time: steps that use models wait for one another, in all processes of an instance.
-GPU_POOL = "gpu"
+# A device does one thing at a time: steps that use models wait for one another, in all processes of an instance. So do
+# those that write what is of all experiments together.
+GPU_POOL, LAKE_POOL = "gpu", "lake"
 _AS_NEW_DATA_COMES = dg.AutomationCondition.eager()
 # Over all experiments: eager would wait until none is incomplete, so follow each update, but not each of a burst. An
 # update that comes while clusters are being made counts as handled with them: the next one brings it in, or the night.
@@ -34,6 +36,7 @@ _AS_ANY_EXPERIMENT_CHANGES = (
     kinds={"parquet"},
     description="What is to be run: every network from every prompt with every seed, each under a number that stays.",
 )
+@patient
 def runs(context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models) -> dg.MaterializeResult:
     """Tables ``experiments``, ``prompts`` and ``runs``."""
     from panic_assets.loop.planning import register
@@ -84,6 +87,7 @@ def runs(context: dg.AssetExecutionContext, laboratory: Laboratory, models: Mode
     group_name=LOOP,
     pool=GPU_POOL,
 )
+@patient
 def invocations(
     context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models
 ) -> Iterator[dg.MaterializeResult]:
@@ -97,8 +101,9 @@ def invocations(
     entries = models.resolve(experiment)
     plans = register(laboratory.lake, experiment, entries)
     observer = Observer(context, "invocations")
+    devices = models.opened if plans else []  # of an imported experiment nothing is run
     summary = run_experiment(
-        laboratory.lake, experiment, plans, entries, models.opened, observer.engine, facts=laboratory.facts
+        laboratory.lake, experiment, plans, entries, devices, observer.engine, facts=laboratory.facts
     )
     context.log.info(
         f"{summary.computed} of {summary.invocations} invocations computed in {summary.seconds:.1f} s, "
@@ -129,9 +134,10 @@ def invocations(
     automation_condition=_AS_NEW_DATA_COMES,
     description="Every output as a vector in each embedding space; the prompt is the point at sequence number -1.",
 )
+@patient
 def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models: Models) -> dg.MaterializeResult:
     """Table ``embeddings``."""
-    from panic_assets.loop.embedding import embed_experiment
+    from panic_assets.loop.embedding import embed_experiment, pending_points
     from panic_assets.reports.figures.drift import drift_from_prompt
     from panic_assets.reports.figures.files import png_of
 
@@ -139,9 +145,11 @@ def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models
     experiment = laboratory.files.experiment(context.partition_key)
     observer = Observer(context, "embeddings")
     entries = models.resolve(experiment)
-    summaries = embed_experiment(
-        laboratory.lake, experiment, entries, models.opened, observer.embeddings, laboratory.facts
+    is_pending = any(
+        pending_points(laboratory.lake, experiment.name, entries[name])[0] for name in experiment.embedding_models
     )
+    devices = models.opened if is_pending else []  # opening them takes seconds on a GPU
+    summaries = embed_experiment(laboratory.lake, experiment, entries, devices, observer.embeddings, laboratory.facts)
     computed = sum(summary.computed for summary in summaries)
     numbers = table_metadata(laboratory.lake, "embeddings", experiment.name, time.perf_counter() - started, computed)
     per_model = {s.embedding_model: {"rows": s.rows, "computed": s.computed} for s in summaries}
@@ -157,6 +165,7 @@ def embeddings(context: dg.AssetExecutionContext, laboratory: Laboratory, models
     automation_condition=_AS_NEW_DATA_COMES,
     description="Vietoris-Rips persistence of each trajectory in homology dimensions 0, 1 and 2.",
 )
+@patient
 def persistence_diagrams(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
     """Tables ``persistence_diagrams`` and ``persistence_features``."""
     from panic_assets.reports.figures.diagrams import persistence_scatter
@@ -193,6 +202,7 @@ class Reclustering(dg.Config):
     automation_condition=_AS_NEW_DATA_COMES,
     description="Distances between the persistence diagrams of all pairs of runs.",
 )
+@patient
 def diagram_distances(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
     """Table ``diagram_distances``."""
     from panic_assets.topology.distance_stage import relate_experiment
@@ -210,9 +220,11 @@ def diagram_distances(context: dg.AssetExecutionContext, laboratory: Laboratory)
     group_name=CLUSTERS,
     deps=[dg.AssetDep("embeddings", partition_mapping=dg.AllPartitionMapping())],
     kinds={"parquet"},
+    pool=LAKE_POOL,
     automation_condition=_AS_ANY_EXPERIMENT_CHANGES,
     description="Dense regions of each embedding space over all experiments (HDBSCAN), each with its medoid.",
 )
+@patient
 def clusters(context: dg.AssetExecutionContext, config: Reclustering, laboratory: Laboratory) -> dg.MaterializeResult:
     """Tables ``clusterings``, ``clusters`` and ``cluster_assignments``."""
     from panic_assets.clustering.stage import cluster_lake
@@ -247,8 +259,9 @@ def clusters(context: dg.AssetExecutionContext, config: Reclustering, laboratory
             *(analysis.name for analysis in ANALYSES),
         )
     ]
-    + [dg.AssetDep("clusters")],
+    + [dg.AssetDep("clusters"), dg.AssetDep("compaction")],
     kinds={"duckdb"},
+    pool=LAKE_POOL,
     automation_condition=_AS_ANY_EXPERIMENT_CHANGES,
     description="A DuckDB file of views over the lake, for any SQL client.",
 )

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
 
+from panic_assets.defs.alive import clear_away, hold, let_go
 from panic_assets.errors import PanicError
-from panic_assets.lake import PartitionLocked
-from panic_assets.lake.locks import acquire, release
+
+_INTERRUPTED = "interrupted; the same command goes on from here"
 
 
 class JobFailed(PanicError):
     """A step of the job failed, or a check found broken rows."""
+
+
+class JobInterrupted(JobFailed):
+    """A person ended the job, by Ctrl-C for instance."""
 
 
 def execute(job: dg.JobDefinition, instance: dg.DagsterInstance, experiment: str) -> dict[str, int]:
@@ -37,7 +41,9 @@ def execute(job: dg.JobDefinition, instance: dg.DagsterInstance, experiment: str
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     if not result.success:
-        raise JobFailed(f"experiment {experiment}: {_cause(result)}\n(run {result.run_id}; `make dev` shows its log)")
+        cause = _cause(result)
+        kind = JobInterrupted if cause == _INTERRUPTED else JobFailed
+        raise kind(f"experiment {experiment}: {cause}\n(run {result.run_id}; `make dev` shows its log)")
     computed: dict[str, int] = {}
     for event in result.get_asset_materialization_events():
         value = event.materialization.metadata.get("computed")
@@ -48,36 +54,18 @@ def execute(job: dg.JobDefinition, instance: dg.DagsterInstance, experiment: str
 
 @contextmanager
 def _alive(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Hold a lock while a run goes on, by which other processes tell it from one that was killed.
+    """Hold the run's lock while it goes on; before that, give back what killed runs hold.
 
-    A killed run keeps its slot of the pool, and whoever needs the device would wait for it for ever: its slots are
-    given back here, before another run begins.
+    A killed run keeps its slot of the pool, and whoever needs the device would wait for it for ever.
     """
-    folder = Path(instance.root_directory) / "running"
-    for path in folder.glob("*"):
-        _clear_away(instance, path)
-    path = folder / run_id
-    lock = acquire(path)
+    clear_away(instance)
+    lock = hold(instance, run_id)
     try:
         yield
     finally:
         instance.event_log_storage.free_concurrency_slots_for_run(run_id)
-        path.unlink(missing_ok=True)
-        release(lock)
-
-
-def _clear_away(instance: dg.DagsterInstance, path: Path) -> None:
-    """End a run whose process is gone; one that is at work holds its lock and is left alone."""
-    try:
-        lock = acquire(path)
-    except PartitionLocked:
-        return
-    run = instance.get_run_by_id(path.name)
-    if run is not None and not run.is_finished:
-        instance.report_run_failed(run, "The process of this run was killed.")
-    instance.event_log_storage.free_concurrency_slots_for_run(path.name)
-    path.unlink(missing_ok=True)
-    release(lock)
+        if lock is not None:
+            let_go(instance, run_id, lock)
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> str:
@@ -85,13 +73,20 @@ def _cause(result: dg.ExecuteInProcessResult) -> str:
         if not check.passed:
             return f"check {check.check_name}: {check.description}"
     for event in result.all_node_events:
-        if event.is_step_failure and event.step_failure_data.error is not None:
-            error = event.step_failure_data.error
-            while error.cause is not None:
-                error = error.cause
-            if error.cls_name == "DagsterExecutionInterruptedError":
-                return "interrupted; the same command goes on from here"
-            kind, _, words = error.message.strip().partition(": ")
-            # Our own errors are described for people, who need no name of a class.
-            return f"step {event.step_key}: {words if kind.startswith('panic_assets.') else error.message.strip()}"
+        if event.is_step_failure:
+            return words_of_failure(event)
     return "the job failed for no recorded reason"
+
+
+def words_of_failure(event: dg.DagsterEvent) -> str:
+    """Why a step failed: its first cause, in words for people."""
+    error = event.step_failure_data.error
+    if error is None:
+        return f"step {event.step_key}: failed for no recorded reason"
+    while error.cause is not None:
+        error = error.cause
+    if error.cls_name == "DagsterExecutionInterruptedError":
+        return _INTERRUPTED
+    kind, _, words = error.message.strip().partition(": ")
+    # Our own errors are described for people, who need no name of a class.
+    return f"step {event.step_key}: {words if kind.startswith('panic_assets.') else error.message.strip()}"

@@ -13,6 +13,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from panic_assets import paths
+from panic_assets.defs.alive import hold, let_go
 from panic_assets.errors import PanicError
 from panic_assets.files import ExperimentFiles
 from panic_assets.lake import Lake
@@ -37,6 +38,19 @@ class Laboratory(dg.ConfigurableResource):
 
     data: str = ""
     seconds_per_diagram: float | None = 60.0
+
+    _lock: int | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Hold the lock of the run, by which others see that its process lives; every step needs this resource."""
+        if context.run is not None and context.instance is not None:
+            self._lock = hold(context.instance, context.run.run_id)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Give the lock back."""
+        if self._lock is not None and context.run is not None and context.instance is not None:
+            let_go(context.instance, context.run.run_id, self._lock)
+            self._lock = None
 
     @property
     def root(self) -> Path:

@@ -79,6 +79,16 @@ def analyse(lake: Lake, experiment: str, analysis: Analysis) -> AnalysisSummary:
     return AnalysisSummary(counts, True)
 
 
+def is_current(lake: Lake, experiment: str, analysis: Analysis) -> bool:
+    """Whether the analysis was made of what the lake holds now; no row is read.
+
+    Raises:
+        CorruptPart: a damaged manifest.
+    """
+    made = lake.properties("dynamics", experiment).get(f"analysis:{analysis.name}")
+    return made is not None and made == _fingerprint(lake, experiment, analysis)
+
+
 def _fingerprint(lake: Lake, experiment: str, analysis: Analysis) -> str:
     """Of what the analysis reads: the names of the parts, which are never written twice, and its own version."""
     parts = {}

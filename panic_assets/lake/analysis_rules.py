@@ -12,7 +12,8 @@ DISTANCES = Rule(
        LEFT JOIN runs_only a ON a.experiment = d.experiment AND a.run_number = d.run_a
        LEFT JOIN runs_only b ON b.experiment = d.experiment AND b.run_number = d.run_b
        WHERE d.experiment = $experiment AND (a.run_number IS NULL OR b.run_number IS NULL OR d.run_a >= d.run_b
-         OR NOT d.wasserstein_1 >= 0 OR d.wasserstein_1 < d.bottleneck - 1e-9 * (1 + d.bottleneck))""",
+         OR NOT d.wasserstein_1 >= 0 OR isnan(d.wasserstein_1)
+         OR d.wasserstein_1 < d.bottleneck - 1e-9 * (1 + d.bottleneck))""",
 )
 
 

@@ -89,6 +89,17 @@ def connect(root: Path | str | None = None, tables: Iterable[str] | None = None)
     return connection
 
 
+def connect_to(lake: Lake) -> duckdb.DuckDBPyConnection:
+    """A connection in memory with all views over the parts that ``lake`` tells of, which may be some of those there.
+
+    It can't be refreshed.
+    """
+    connection = duckdb.connect()
+    for name, (body, _) in _views(lake, list(TABLES)):
+        connection.execute(f"CREATE VIEW {_quoted(name)} AS {body}")
+    return connection
+
+
 def refresh(connection: duckdb.DuckDBPyConnection) -> None:
     """Show the lake as it is now in a connection that `connect` made; all views change at once.
 
@@ -137,6 +148,15 @@ def build_catalog(root: Path | str | None = None, path: Path | str | None = None
             aside.unlink(missing_ok=True)
             aside.with_name(aside.name + ".wal").unlink(missing_ok=True)
     return target
+
+
+def view_meanings(root: Path | str | None = None) -> dict[str, str]:
+    """What each view of `connect` holds, in a sentence; in the order of the tables.
+
+    Raises:
+        CorruptPart: a damaged manifest.
+    """
+    return {name: meaning for name, (_, meaning) in _views(_lake(root), list(TABLES))}
 
 
 def _lake(root: Path | str | None) -> Lake:

@@ -75,6 +75,12 @@ IMPORTED_TABLES = (
             number("source_loop_length", pa.int32(), "Distance of those two outputs.", "invocations", nullable=True),
             number("source_invocations", pa.int32(), "Rows that the source has of it.", "invocations"),
             number("rejected", pa.int32(), "Those that could not be imported.", "invocations"),
+            text(
+                "tally",
+                "Rows of the source that belong to it, as JSON: by table of the source what was imported, rejected, "
+                "skipped by an option, and doubtful (imported with an attribute that says nothing).",
+            ),
+            text("fingerprint", "What tells, as JSON, whether the source has gained rows of it since its import."),
             *_WRITTEN,
         ),
         key=("experiment", "run_number"),

@@ -68,6 +68,32 @@ def release(descriptor: int) -> None:
     os.close(descriptor)
 
 
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock file ``path`` now. Nothing is made, and no holder is kept waiting."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: who looks does not meet others who look
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)  # which gives it back
+    return False
+
+
+def holder_of(path: Path) -> int | None:
+    """Process id of whoever holds the lock file ``path`` now; None if nobody does, 0 if it can't be told."""
+    if not is_held(path):
+        return None
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return int(content) if content.isdigit() else 0
+
+
 def _holder(descriptor: int) -> int | None:
     content = os.pread(descriptor, 32, 0)
     return int(content) if content.isdigit() else None

@@ -100,7 +100,7 @@ RULES = (
         "lies within them, a run that ended by length has its length, one that failed has its error, and only imported "
         "ones ended for a reason of their source",
         """SELECT o.run_number, o.length, coalesce(i.rows, 0) AS invocations, o.stop_reason,
-                  o.transient_length, o.cycle_length FROM outcomes o
+                  o.transient_length, o.cycle_length, r.max_length FROM outcomes o
            LEFT JOIN runs_only r ON r.experiment = o.experiment AND r.run_number = o.run_number
            LEFT JOIN (SELECT experiment, run_number, count(*) AS rows FROM invocations GROUP BY ALL) i
              ON i.experiment = o.experiment AND i.run_number = o.run_number
@@ -137,10 +137,11 @@ RULES = (
     Rule(
         "outputs_are_there",
         "invocations",
-        "a text has a text and no image, an image has an image and no text, and a model always gives the same medium",
+        "an output has what its medium says, a text, an image or a sound, and nothing else, and a model always gives "
+        "the same medium",
         """SELECT run_number, sequence_number, model, type FROM invocations WHERE experiment = $experiment
-           QUALIFY NOT ((type = 'text' AND text IS NOT NULL AND image_hash IS NULL)
-                     OR (type = 'image' AND text IS NULL AND image_hash IS NOT NULL))
+           QUALIFY type NOT IN ('text', 'image', 'audio') OR (type = 'text') != (text IS NOT NULL)
+             OR (type = 'image') != (image_hash IS NOT NULL) OR (type = 'audio') != (audio_hash IS NOT NULL)
              OR min(type) OVER (PARTITION BY model) != max(type) OVER (PARTITION BY model)""",
     ),
     Rule(
@@ -192,7 +193,7 @@ RULES = (
         """SELECT run_number, sequence_number, embedding_model, len(vector) AS dimension FROM embeddings
            WHERE experiment = $experiment AND (
              len(list_filter(vector, lambda x: x IS NULL OR NOT isfinite(x))) > 0
-             OR len(vector) != CAST(split_part(space, '/', -2) AS INTEGER)
+             OR len(vector) IS DISTINCT FROM TRY_CAST(split_part(space, '/', -2) AS INTEGER)
              OR (space LIKE '%/normalised' AND abs(sqrt(list_dot_product(vector, vector)) - 1) > 1e-3))""",
     ),
     Rule(
@@ -245,7 +246,8 @@ RULES = (
         "assignments_have_their_cluster",
         "clusters",
         "each assigned point has its embedding, and its cluster is one of its clustering or -1",
-        """SELECT a.embedding_model, a.experiment, a.run_number, a.sequence_number, a.cluster FROM cluster_assignments a
+        """SELECT a.embedding_model, a.experiment, a.run_number, a.sequence_number, a.cluster, a.clustering_id
+           FROM cluster_assignments a
            LEFT JOIN clusters c ON c.clustering_id = a.clustering_id AND c.cluster = a.cluster
            LEFT JOIN clusterings g ON g.clustering_id = a.clustering_id
            LEFT JOIN embeddings e ON e.experiment = a.experiment AND e.run_number = a.run_number
@@ -257,7 +259,7 @@ RULES = (
         "medoids_are_members",
         "clusters",
         "the medoid of a cluster is assigned to it",
-        """SELECT c.embedding_model, c.cluster FROM clusters c
+        """SELECT c.embedding_model, c.cluster, c.clustering_id FROM clusters c
            LEFT JOIN cluster_assignments a ON a.clustering_id = c.clustering_id AND a.cluster = c.cluster
              AND a.experiment = c.medoid_experiment AND a.run_number = c.medoid_run_number
              AND a.sequence_number = c.medoid_sequence_number
@@ -268,11 +270,11 @@ RULES = (
         "cluster_sizes_add_up",
         "clusters",
         "cluster sizes and outliers add up to the points of the clustering",
-        """SELECT g.embedding_model, g.points, count(a.cluster) AS assigned FROM clusterings g
+        """SELECT g.embedding_model, g.points, count(a.cluster) AS assigned, g.clustering_id FROM clusterings g
            LEFT JOIN cluster_assignments a ON a.clustering_id = g.clustering_id
            GROUP BY g.clustering_id, g.embedding_model, g.points HAVING count(a.cluster) != g.points
            UNION ALL
-           SELECT c.embedding_model, c.size, count(a.cluster) FROM clusters c
+           SELECT c.embedding_model, c.size, count(a.cluster), c.clustering_id FROM clusters c
            LEFT JOIN cluster_assignments a ON a.clustering_id = c.clustering_id AND a.cluster = c.cluster
            GROUP BY c.clustering_id, c.embedding_model, c.cluster, c.size HAVING count(a.cluster) != c.size""",
         of_experiment=False,

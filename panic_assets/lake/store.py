@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,21 @@ from panic_assets.lake.errors import CorruptPart, LakeError, PartitionLocked
 from panic_assets.lake.locks import locked
 from panic_assets.lake.manifest import MANIFEST, Manifest, load_manifest, save_manifest
 from panic_assets.lake.parts import check_content, read_part
+from panic_assets.lake.removal import (
+    DELETED,
+    begin_deletion,
+    bury,
+    deleted_parts,
+    deletions,
+    erase,
+    forget,
+    is_going,
+    remove_strays,
+    tables_are_gone,
+)
 from panic_assets.lake.rows import Where, labels_verdict, sorted_rows, stack
 from panic_assets.lake.schemas import TABLES, TableSpec, table_spec
-from panic_assets.lake.writer import LOCK, Writer, remove_strays
+from panic_assets.lake.writer import LOCK, Writer
 
 #: Readers may hold dropped parts this long: a day, longer than any query.
 GRACE_SECONDS = 24 * 3600.0
@@ -77,12 +89,15 @@ class Lake:
         """
         if not table_spec(table).partitioned:
             raise LakeError(f"table {table} is not partitioned")
+        going = deletions(self.root)
         found = (self.root / table).glob(f"{_PARTITION}*/{MANIFEST}")
-        return sorted(path.parent.name.removeprefix(_PARTITION) for path in found)
+        keys = sorted(path.parent.name.removeprefix(_PARTITION) for path in found)
+        return [key for key in keys if not going.get(key)]
 
     def manifest(self, table: str, experiment: str | None = None) -> Manifest | None:
-        """The partition's manifest now; None if nothing was committed."""
-        return load_manifest(self.folder(table, experiment))
+        """The partition's manifest now; None if nothing was committed, or the experiment is being deleted."""
+        folder = self.folder(table, experiment)
+        return None if is_going(self.root, experiment) else load_manifest(folder)
 
     def manifests(self, table: str) -> list[tuple[Path, Manifest]]:
         """Folder and manifest of every committed partition, sorted by experiment."""
@@ -146,7 +161,7 @@ class Lake:
         self, spec: TableSpec, experiment: str | None, columns: list[str], where: Where, again: bool = True
     ) -> list[pa.Table]:
         folder = self.folder(spec.name, experiment)
-        manifest = load_manifest(folder)
+        manifest = self.manifest(spec.name, experiment)
         parts = manifest.parts if manifest else ()
         try:
             return [
@@ -156,7 +171,7 @@ class Lake:
             ]
         except CorruptPart:
             # A part may have been dropped and removed since the manifest was read. That is no damage: look again, once.
-            if again and load_manifest(folder) != manifest:
+            if again and self.manifest(spec.name, experiment) != manifest:
                 return self._read_partition(spec, experiment, columns, where, again=False)
             raise
 
@@ -165,7 +180,7 @@ class Lake:
         spec = table_spec(table)
         folder = self.folder(table, experiment)
         try:
-            manifest = load_manifest(folder)
+            manifest = self.manifest(table, experiment)
         except CorruptPart as error:
             return [Problem(error.path, str(error))]
         problems = []
@@ -185,28 +200,58 @@ class Lake:
                 problems.append(Problem(folder, message))
         return problems
 
-    def delete(self, table: str, experiment: str | None = None, timeout: float = 0.0) -> None:
-        """Remove a partition at once, readers or not; nothing happens if there is none.
+    def delete(self, table: str, experiment: str | None = None, timeout: float = 0.0, now: bool = False) -> None:
+        """Delete a partition; nothing happens if there is none. A new writer starts it anew.
+
+        Its parts stay on the disk for those who read them, until `remove_old`; with ``now`` they go at once, readers
+        or not.
 
         Raises:
             PartitionLocked: a writer is at work on it.
+            LakeWriteError: the disk is full or refuses; nothing was deleted.
         """
         folder = self.folder(table, experiment)
         if not folder.exists():
             return
         with locked(folder / LOCK, timeout):
-            (folder / MANIFEST).unlink(missing_ok=True)  # first: from here on no reader finds the parts
-            for path in folder.iterdir():
-                if path.name != LOCK:
-                    path.unlink()
-            (folder / LOCK).unlink()  # last: who waits for it sees that it is gone and makes its own
-            with suppress(OSError):  # such a one may be there already
-                folder.rmdir()
+            self._delete(folder, now)
+
+    def delete_experiment(self, experiment: str, now: bool = False) -> None:
+        """Delete all partitions of an experiment: all are gone or none is.
+
+        After a death in between the experiment is gone, too; calling this again, or `panic gc`, removes the rest. The
+        record that clusters must follow stays until `removal.end_deletion`.
+
+        Raises:
+            PartitionLocked: a writer is at work on one of them; nothing was deleted.
+            LakeWriteError: the disk is full or refuses.
+        """
+        folders = [self.folder(table, experiment) for table, spec in reversed(TABLES.items()) if spec.partitioned]
+        with ExitStack() as locks:
+            # Also those of tables that hold nothing, so that no writer starts them meanwhile; but last.
+            for folder in sorted(folders, key=lambda folder: not folder.exists()):
+                locks.enter_context(locked(folder / LOCK))
+            begin_deletion(self.root, experiment)
+            for folder in folders:
+                self._delete(folder, now)
+            tables_are_gone(self.root, experiment)
+
+    def _delete(self, folder: Path, now: bool) -> None:
+        if not now:
+            bury(folder)
+        if now or not (folder / DELETED).exists():
+            self._erase(folder)
+
+    def _erase(self, folder: Path) -> None:
+        erase(folder, LOCK)
+        if folder.parent != self.root:
+            with suppress(OSError):  # others are in it
+                folder.parent.rmdir()
 
     def remove_old(
         self, table: str, experiment: str | None = None, older_than_seconds: float = GRACE_SECONDS, timeout: float = 0.0
     ) -> int:
-        """Delete parts that were dropped by a commit at least so long ago; give how many.
+        """Remove parts that were dropped by a commit or a deletion at least so long ago; give how many.
 
         Rebuild the catalog first: its views name files.
 
@@ -214,19 +259,22 @@ class Lake:
             PartitionLocked: a writer is at work on the partition.
         """
         folder = self.folder(table, experiment)
-        if load_manifest(folder) is None:
+        if not (folder / MANIFEST).exists() and not (folder / DELETED).exists():
             return 0
         with locked(folder / LOCK, timeout):
+            limit = time.time() - older_than_seconds
+            removed = forget(folder, limit)
             manifest = load_manifest(folder)
             if manifest is None:
-                return 0
-            limit = time.time() - older_than_seconds
+                if not deleted_parts(folder):
+                    self._erase(folder)
+                return removed
             old = [part for part in manifest.retired if part.at <= limit]
             if old:
                 kept = tuple(part for part in manifest.retired if part not in old)
                 save_manifest(folder, replace(manifest, retired=kept))
                 remove_strays(folder, load_manifest(folder) or manifest)
-            return len(old)
+            return removed + len(old)
 
     def tidy(self, older_than_seconds: float = GRACE_SECONDS) -> int:
         """`remove_old` for every partition; those that are being written are left for the next time.
@@ -234,9 +282,19 @@ class Lake:
         Without it, each compaction would leave a second copy of its rows on the disk for good.
         """
         removed = 0
-        for table, spec in TABLES.items():
-            keys: Sequence[str | None] = self.experiments(table) if spec.partitioned else [None]
-            for key in keys:
-                with suppress(PartitionLocked):
-                    removed += self.remove_old(table, key, older_than_seconds)
+        for table, experiment in self.places():
+            with suppress(PartitionLocked):
+                removed += self.remove_old(table, experiment, older_than_seconds)
         return removed
+
+    def places(self) -> list[tuple[str, str | None]]:
+        """(table, experiment) of every partition's folder on the disk, of those also that hold nothing any more."""
+        found: list[tuple[str, str | None]] = []
+        for table, spec in TABLES.items():
+            folder = self.root / table
+            if not spec.partitioned:
+                found += [(table, None)] if folder.is_dir() else []
+                continue
+            keys = (path.name.removeprefix(_PARTITION) for path in folder.glob(f"{_PARTITION}*") if path.is_dir())
+            found += [(table, key) for key in sorted(keys) if _KEY.fullmatch(key)]
+        return found

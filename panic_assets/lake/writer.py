@@ -17,11 +17,12 @@ from typing import Any
 import pyarrow as pa
 
 from panic_assets.lake.compaction import compact_parts
-from panic_assets.lake.durable import TEMPORARY, sync_folder
+from panic_assets.lake.durable import sync_folder
 from panic_assets.lake.errors import LakeError, LakeWriteError, SchemaViolation
 from panic_assets.lake.locks import acquire, release
 from panic_assets.lake.manifest import Manifest, Part, Retired, load_manifest, save_manifest
 from panic_assets.lake.parts import read_part, row_groups, write_part
+from panic_assets.lake.removal import refuse_while_going, remove_strays
 from panic_assets.lake.rows import Rows, Where, conform, labels_verdict, sorted_rows, where_expression
 from panic_assets.lake.schemas import MIB, TableSpec
 
@@ -55,9 +56,11 @@ class Writer:
 
         Raises:
             PartitionLocked: another writer is at work.
+            LakeError: the experiment is being deleted.
         """
         self._lock = acquire(self._folder / LOCK, self._timeout)
         try:
+            refuse_while_going(self._folder.parent.parent, self._experiment)
             self._manifest = load_manifest(self._folder) or self._manifest
             self._roll_back()
             remove_strays(self._folder, self._manifest)
@@ -272,14 +275,6 @@ class Writer:
         if self._lock is not None:
             release(self._lock)
             self._lock = None
-
-
-def remove_strays(folder: Path, manifest: Manifest) -> None:
-    """Remove files that no manifest names: what an attempt wrote and never committed. Call it with the lock held."""
-    known = {part.file for part in manifest.parts} | {part.file for part in manifest.retired}
-    for path in folder.iterdir():
-        if TEMPORARY in path.name or (path.suffix == ".parquet" and path.name not in known):
-            path.unlink(missing_ok=True)
 
 
 def _frozen(labels: Mapping[str, str]) -> _Labels:

@@ -310,6 +310,8 @@ def _known_seconds(
     models: Mapping[str, ModelEntry], devices: Sequence[Device], facts: KnownFacts | None
 ) -> dict[str, float]:
     """Seconds for one invocation, for the models whose calls were measured on such a device or published."""
+    if not devices:  # as where there is nothing to run
+        return {}
     costs = {name: cost_of(entry, devices[0].hardware, facts) for name, entry in models.items()}
     return {name: c.call_seconds(c.batch) / c.batch for name, c in costs.items() if c.calls_from != "guess"}
 

@@ -146,7 +146,7 @@ def register(lake: Lake, experiment: Experiment, models: Mapping[str, ModelEntry
     plans = [] if experiment.imported_from else plan_runs(experiment, models, held, old_config)
     planned = {plan.run_number for plan in plans}
     kept = [row for row in held.to_pylist() if row["run_number"] not in planned]
-    runs = kept + [_run_row(key, plan) for plan in plans]
+    runs = kept + [run_row(key, plan) for plan in plans]
     prompts = {row["prompt_number"]: row for row in lake.read("prompts", key).to_pylist()}
     tags = {prompt.text: prompt.tags for prompt in experiment.prompts}
     for plan in plans:
@@ -167,9 +167,9 @@ def register(lake: Lake, experiment: Experiment, models: Mapping[str, ModelEntry
     }
     created = before[0]["created_at"] if before else datetime.now(UTC)
     # The description first: a run is never there without the settings that it is to be made with.
-    _replace(lake, "experiments", key, [described | {"created_at": created}])
-    _replace(lake, "prompts", key, [prompts[number] for number in sorted(prompts)])
-    _replace(lake, "runs", key, sorted(runs, key=lambda row: row["run_number"]))
+    replace_rows(lake, "experiments", key, [described | {"created_at": created}])
+    replace_rows(lake, "prompts", key, [prompts[number] for number in sorted(prompts)])
+    replace_rows(lake, "runs", key, sorted(runs, key=lambda row: row["run_number"]))
     return plans
 
 
@@ -182,7 +182,8 @@ def _replicates(seeds: tuple[int, ...]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _run_row(experiment: str, plan: RunPlan) -> dict[str, Any]:
+def run_row(experiment: str, plan: RunPlan) -> dict[str, Any]:
+    """The plan as a row of the table ``runs``."""
     return {
         "experiment": experiment,
         "run_number": plan.run_number,
@@ -197,7 +198,7 @@ def _run_row(experiment: str, plan: RunPlan) -> dict[str, Any]:
     }
 
 
-def _replace(lake: Lake, table: str, key: str, rows: list[dict[str, Any]]) -> None:
+def replace_rows(lake: Lake, table: str, key: str, rows: list[dict[str, Any]]) -> None:
     """Make ``rows`` the content of a partition, unless they are it already."""
     if lake.read(table, key).to_pylist() == rows:
         return

@@ -1,16 +1,13 @@
-"""The plan of an experiment on the terminal, and as JSON.
+"""The plan of an experiment on the terminal.
 
 Here belongs printing and the choice of the devices that a plan is for. Numbers come from ``loop.forecast``.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -79,12 +76,6 @@ def _target(gpu: str | None, memory_gb: float | None, devices: int | None) -> tu
 def _for_models(gpu: Gpu) -> float:
     """GiB of a GPU without the margin that its worker leaves to activations and libraries."""
     return gpu.memory_gb - max(LEAST_MARGIN_GB, MARGIN * gpu.memory_gb)
-
-
-def plan_as_json(plan: Forecast) -> str:
-    """All of a plan as JSON; times in seconds, memory and disk in GiB."""
-    content: dict[str, Any] = dataclasses.asdict(plan)
-    return json.dumps(content | {"seconds": plan.seconds, "guesses": plan.guesses}, indent=1)
 
 
 def print_plan(plan: Forecast, console: Console | None = None) -> None:
@@ -180,4 +171,4 @@ def _size(gib: float) -> str:
     return f"{gib:.3g} GiB" if gib >= 1 else f"{gib * 1024:.3g} MiB"
 
 
-__all__ = ["duration", "plan_as_json", "plan_file", "print_plan"]
+__all__ = ["duration", "plan_file", "print_plan"]

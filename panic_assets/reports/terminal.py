@@ -5,7 +5,8 @@ Here belongs printing. Numbers come from ``summary`` and the registry, figures f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from panic_assets.errors import PanicError
+from panic_assets.reports.console import console
 from panic_assets.reports.summary import NetworkSummary, summarise
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ _STAGES = {
     "persistence_diagrams": "trajectories' diagrams",
     "clusters": "points clustered",
 }
-_WIDTH = 130  # of what is not a terminal, such as a log
+_ROOM_FOR_ALL = 100  # columns of the summary with what is told of cycles and texts
 _ROOM_FOR_WORDS = 140  # columns of a table that tells things in words
 _TINY = "tiny random "  # how most of what is verified begins
 
@@ -38,15 +40,15 @@ class StageProgress:
     """One bar for each stage, shown only on a terminal. Call it with (asset, done, total, facts)."""
 
     def __init__(self, silent: bool = False) -> None:
-        console = Console(stderr=True)
+        shown = console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description:<22}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[facts]}"),
             TimeElapsedColumn(),
-            console=console,
-            disable=silent or not console.is_terminal,
+            console=shown,
+            disable=silent or not shown.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -70,10 +72,19 @@ class StageProgress:
         self._bars.update(self._tasks[asset], completed=done, total=total, facts=words)
 
 
-def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | None) -> None:
-    """The summary of an experiment, its report and quick figures written to files, and where to look.
+@dataclass(frozen=True)
+class Written:
+    """What a run ends with: what became of its runs, and the files that were written of it."""
 
-    ``computed``: what was computed this time, by asset; None if nothing was run.
+    experiment: str
+    networks: tuple[NetworkSummary, ...]
+    report: Path
+    figures: tuple[Path, ...]
+    catalog: Path
+
+
+def write_summary(data: Path, experiment: str) -> Written:
+    """Write the report of an experiment and its quick figures; give them with the numbers of its runs.
 
     Raises:
         PanicError: the lake holds no outcomes of that experiment.
@@ -88,13 +99,6 @@ def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | Non
         raise PanicError(
             f"the lake at {data / 'lake'} holds no finished runs of {experiment!r}; `panic run FILE` first"
         )
-    console = Console(width=None if Console().is_terminal else _WIDTH)
-    if computed is not None:
-        if any(computed.values()):
-            console.print("Computed: " + ", ".join(f"{computed.get(s, 0)} {what}" for s, what in _STAGES.items()))
-        else:
-            console.print("Nothing was computed: the lake holds all of it already.")
-    console.print(_table(experiment, rows))
     lake = Lake(data / "lake")
     figures = write_figures(
         lake,
@@ -103,13 +107,46 @@ def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | Non
         figures={name: FIGURES[name] for name in IN_SHORT},
     )
     report = write_report(lake, experiment, data / "reports" / f"{experiment}.html")
-    console.print("Where to look", style="bold")
-    console.print(f"  report    {report}  (opens offline)", soft_wrap=True, markup=False)
-    for path in figures:
-        console.print(f"  figure    {path}", soft_wrap=True, markup=False)
-    console.print(f"  catalog   {data / 'catalog.duckdb'}  (DuckDB, read-only views)", soft_wrap=True, markup=False)
-    console.print("  notebooks notebooks/first_look.ipynb, topology.ipynb, dynamics.ipynb  (.venv/bin/jupyter lab)")
-    console.print("  Dagster   make dev, then open the address it prints")
+    return Written(experiment, tuple(rows), report, tuple(figures), data / "catalog.duckdb")
+
+
+def print_summary(data: Path, experiment: str, computed: Mapping[str, int] | None) -> None:
+    """The summary of an experiment, its report and quick figures written to files, and where to look.
+
+    ``computed``: what was computed this time, by asset; None if nothing was run.
+
+    Raises:
+        PanicError: the lake holds no outcomes of that experiment.
+    """
+    made = write_summary(data, experiment)
+    shown = console()
+    if computed and any(computed.values()):
+        shown.print("Computed: " + ", ".join(f"{computed.get(s, 0)} {what}" for s, what in _STAGES.items()))
+    elif computed is not None:
+        shown.print("Nothing was computed: the lake holds all of it already.")
+    print_networks(experiment, made.networks, shown)
+    print_places(data, experiment, shown)
+
+
+def print_networks(experiment: str, rows: Sequence[NetworkSummary], shown: Console) -> None:
+    """What became of the runs of each network, as a table."""
+    shown.print(_table(experiment, rows, shown.width))
+
+
+def print_places(data: Path, experiment: str, shown: Console) -> None:
+    """Where to look further: the files that there are, and the commands that make those that there are not."""
+    shown.print("Where to look", style="bold")
+    report, catalog = data / "reports" / f"{experiment}.html", data / "catalog.duckdb"
+    made = f"{report}  (opens offline)" if report.exists() else f"panic report {experiment}"
+    lines = [f"  report    {made}"]
+    figures = sorted((data / "figures" / experiment).glob("*"))
+    lines += [f"  figure    {path}" for path in figures] or [f"  figures   panic figures {experiment}"]
+    lines.append(f"  catalog   {catalog}  (DuckDB, read-only views)")
+    lines.append(f"  SQL       panic sql \"FROM runs WHERE experiment = '{experiment}'\"")
+    for line in lines:
+        shown.print(line, soft_wrap=True)
+    shown.print("  notebooks notebooks/first_look.ipynb, topology.ipynb, dynamics.ipynb  (.venv/bin/jupyter lab)")
+    shown.print("  Dagster   make dev, then open the address it prints")
 
 
 def print_models(registry: Registry, width: int | None = None) -> None:
@@ -117,8 +154,8 @@ def print_models(registry: Registry, width: int | None = None) -> None:
 
     ``width``: columns; None for those of the terminal. Where there is room, what was verified is told in words.
     """
-    console = Console(width=width or (None if Console().is_terminal else _ROOM_FOR_WORDS))
-    wide = console.width >= _ROOM_FOR_WORDS
+    shown = Console(width=width, highlight=False) if width else console(_ROOM_FOR_WORDS)
+    wide = shown.width >= _ROOM_FOR_WORDS
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0) if not wide else (0, 2, 0, 0))
     table.add_column("name", overflow="fold", min_width=max(map(len, registry), default=0))
     for heading, right in (("from", False), ("to", False), ("GiB", True), ("batch", True)):
@@ -129,8 +166,8 @@ def print_models(registry: Registry, width: int | None = None) -> None:
         table.add_column("not checked besides", max_width=22)
     for entry in registry.values():
         table.add_row(*_model_row(entry), _verification(entry, wide), *([_unchecked(entry)] if wide else []))
-    console.print(table)
-    console.print(
+    shown.print(table)
+    shown.print(
         "\n?: not compared with the model's page. verified: the tests have loaded and called a tiny random model of "
         "its class, or the model itself. `panic models show NAME` tells all of one model.",
         markup=False,
@@ -140,11 +177,11 @@ def print_models(registry: Registry, width: int | None = None) -> None:
 
 def print_devices(status: ServerStatus | None) -> None:
     """The devices of a server process, what is loaded on them, and who uses it."""
-    console = Console(width=None if Console().is_terminal else _WIDTH)
+    shown = console()
     if status is None:
-        console.print("No process shares devices here; an experiment with PANIC_DEVICES=shared starts one.")
+        shown.print("No process shares devices here; an experiment with PANIC_DEVICES=shared starts one.")
         return
-    console.print(f"process {status.pid}, devices {status.spec or 'auto'}, since {status.started_at:%Y-%m-%d %H:%M:%S}")
+    shown.print(f"process {status.pid}, devices {status.spec or 'auto'}, since {status.started_at:%Y-%m-%d %H:%M:%S}")
     table = Table(box=None, pad_edge=False)
     for heading in ("device", "hardware", "computing", "waiting", "calls", "failed", "loaded (GiB)"):
         table.add_column(heading)
@@ -152,9 +189,9 @@ def print_devices(status: ServerStatus | None) -> None:
         loaded = ", ".join(f"{name} {memory:g}" for name, memory in device.resident.items()) or "-"
         counts = (device.computing, device.waiting, device.calls, device.failed)
         table.add_row(device.facts.name, device.facts.hardware, *map(str, counts), loaded)
-    console.print(table)
+    shown.print(table)
     users = ", ".join(f"process {one.pid} ({one.calls} calls)" for one in status.clients) or "nobody"
-    console.print(f"used by {users}")
+    shown.print(f"used by {users}")
 
 
 def _model_row(entry: ModelEntry) -> list[str]:
@@ -217,12 +254,13 @@ def _output(trial: Trial) -> str:
     return f"a vector of {len(trial.output)} numbers and length {length:.3f}"
 
 
-def _table(experiment: str, rows: list[NetworkSummary]) -> Table:
+def _table(experiment: str, rows: Sequence[NetworkSummary], width: int) -> Table:
+    wide = width >= _ROOM_FOR_ALL
     table = Table(title=f"Runs of {experiment}", title_justify="left", box=None, pad_edge=False)
-    table.add_column("network", overflow="fold")
+    table.add_column("network", overflow="fold", min_width=12)
     for heading in ("seed", "runs", "fixed\npoints", "longer\ncycles", "settled", "wander", "ended\nearly"):
         table.add_column(heading, justify="right", no_wrap=True, min_width=max(map(len, heading.split("\n"))))
-    for heading in ("median\ntransient", "longest\ncycle", "distinct\ntexts"):
+    for heading in ("median\ntransient", *(("longest\ncycle", "distinct\ntexts") if wide else ())):
         table.add_column(heading, justify="right", no_wrap=True, min_width=max(map(len, heading.split("\n"))))
     for row in rows:
         table.add_row(
@@ -230,7 +268,13 @@ def _table(experiment: str, rows: list[NetworkSummary]) -> Table:
             "none" if row.unseeded else "fixed",
             *map(str, (row.runs, row.fixed_points, row.longer_cycles, row.settled, row.wanderers, row.stopped_early)),
             "-" if row.transient is None else f"{row.transient:g}",
-            "-" if row.longest_cycle is None else str(row.longest_cycle),
-            "-" if row.distinct_texts is None else f"{row.distinct_texts:.1f}",
+            *(
+                (
+                    "-" if row.longest_cycle is None else str(row.longest_cycle),
+                    "-" if row.distinct_texts is None else f"{row.distinct_texts:.1f}",
+                )
+                if wide
+                else ()
+            ),
         )
     return table

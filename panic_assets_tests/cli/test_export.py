@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from panic_assets.cli import app
+from panic_assets.cli.names import UnknownName
 from panic_assets.errors import PanicError
 from panic_assets.reports.export.common import ExportError
 from panic_assets.reports.export.ffmpeg import find_ffmpeg
@@ -68,5 +69,5 @@ def test_video(tmp_path: Path) -> None:
 
 def test_an_unknown_experiment_is_told(tmp_path: Path) -> None:
     for arguments in (["images", "absent"], ["bundle", "absent", str(tmp_path / "b")], ["strip", "absent"]):
-        with pytest.raises(ExportError, match="holds no runs of an experiment 'absent'; there are: small"):
+        with pytest.raises(UnknownName, match="no experiment 'absent'; there are: small"):
             typed(*arguments)

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from panic_assets.defs import progress
+from panic_assets.defs.assets import ASSETS
+from panic_assets.defs.resources import Laboratory, Models
 from panic_assets.lake import TABLES
 from panic_assets_tests.laboratory import PARTITIONED, lake_of, materialise, metadata, write
 
@@ -24,7 +26,7 @@ Ran = tuple[Path, dg.DagsterInstance, dg.ExecuteInProcessResult]
 
 
 #: Tables that an experiment without trouble leaves empty, and those of analyses, which have tests of their own.
-CALM = {"events", "run_statistics", "dynamics", "curves", "transitions"}
+CALM = {"events", "sounds", "run_statistics", "dynamics", "curves", "transitions"}
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +204,28 @@ def test_a_grown_experiment_computes_only_what_is_new(tmp_path: Path) -> None:
         assert (told["computed"], told["dagster/partition_row_count"]) == (24, 72)
         assert metadata(grown, "persistence_diagrams")["computed"] == 2
         assert metadata(grown, "persistence_diagrams")["trajectories"] == 6
+
+
+def test_of_an_imported_experiment_nothing_is_run_and_no_device_is_opened(tmp_path: Path) -> None:
+    write(tmp_path, "small", max_length=4)
+    lake = lake_of(tmp_path)
+    chosen = ["runs", "invocations", "images", "outcomes", "embeddings"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialise(tmp_path, instance, "small", chosen, checks=False)
+        before = {table: lake.read(table, "small") for table in chosen}
+        # The same runs, as if another system had made them with models that are not here.
+        write(tmp_path, "small", max_length=4, imported_from="elsewhere", networks=[["Theirs", "Unknown"]], models={})
+        result = dg.materialize(
+            ASSETS,
+            instance=instance,
+            partition_key="small",
+            resources={"laboratory": Laboratory(data=str(tmp_path)), "models": Models(devices="none such")},
+            selection=chosen,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    assert metadata(result, "invocations")["computed"] == 0
+    assert metadata(result, "embeddings")["computed"] == 0
+    assert {table: lake.read(table, "small") for table in chosen} == before
 
 
 def test_an_experiment_without_a_file_says_what_to_do(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +17,12 @@ from dagster._core.definitions.sensor_definition import SensorEvaluationContext
 from dagster._core.test_utils import instance_for_test
 
 from panic_assets.definitions import build_defs
+from panic_assets.defs import automation as automation_module
+from panic_assets.defs import notify, watching
 from panic_assets.defs.automation import experiment_files
-from panic_assets.defs.resources import Laboratory
-from panic_assets_tests.laboratory import ANALYSED, PARTITIONED, write
+from panic_assets.defs.resources import Laboratory, Models
+from panic_assets.defs.watching import Memory, look
+from panic_assets_tests.laboratory import ANALYSED, PARTITIONED, lake_of, materialise, metadata, write
 
 
 @pytest.fixture
@@ -35,51 +41,62 @@ class Watcher:
         self.data, self.instance = data, instance
         self.cursor: str | None = None
 
-    def tick(self) -> dg.SensorResult | dg.SkipReason:
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        result = experiment_files(context, laboratory=Laboratory(data=str(self.data)))
-        assert isinstance(result, dg.SensorResult | dg.SkipReason)
-        if isinstance(result, dg.SensorResult):
-            self.cursor = result.cursor
-            for request in result.dynamic_partitions_requests or []:
-                assert isinstance(request, dg.AddDynamicPartitionsRequest)
-                assert request.partitions_def_name == "experiment"
-                self.instance.add_dynamic_partitions("experiment", list(request.partition_keys))
+    def tick(self) -> dg.SensorResult:
+        resources = {"laboratory": Laboratory(data=str(self.data)), "models": Models()}
+        with dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=resources) as context:
+            result = experiment_files(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        for request in result.dynamic_partitions_requests or []:
+            assert isinstance(request, dg.AddDynamicPartitionsRequest)
+            assert request.partitions_def_name == "experiment"
+            self.instance.add_dynamic_partitions("experiment", list(request.partition_keys))
         return result
+
+    def skipped(self) -> str:
+        """Why the next tick starts nothing."""
+        result = self.tick()
+        assert not result.run_requests
+        assert result.skip_reason is not None
+        return str(result.skip_reason.skip_message)
+
+    def notices(self) -> list[dict[str, object]]:
+        path = self.data / notify.LOG_NAME
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def launched(self) -> list[str]:
         """Partitions that the next tick starts."""
-        result = self.tick()
-        return [] if isinstance(result, dg.SkipReason) else [str(r.partition_key) for r in result.run_requests or []]
+        return [str(request.partition_key) for request in self.tick().run_requests or []]
 
 
 @pytest.fixture
-def watcher(tmp_path: Path, instance: dg.DagsterInstance) -> Watcher:
+def watcher(tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Watcher:
+    """Over files that count as settled at once."""
+    monkeypatch.setattr(watching, "SETTLED_SECONDS", 0.0)
+    monkeypatch.delenv("PANIC_WEBHOOK", raising=False)
+    monkeypatch.setenv("PANIC_DATA", str(tmp_path))
     return Watcher(tmp_path, instance)
 
 
 def test_no_folder_is_no_reason_to_start(watcher: Watcher) -> None:
-    result = watcher.tick()
-    assert isinstance(result, dg.SkipReason)
-    assert result.skip_message == "0 experiment files, none new or changed; 0 broken"
+    assert watcher.skipped() == "0 experiments, none new or changed."
 
 
 def test_a_new_file_is_registered_and_started(watcher: Watcher) -> None:
     write(watcher.data, "one")
     assert watcher.launched() == ["one"]
     assert watcher.instance.get_dynamic_partitions("experiment") == ["one"]
-    assert isinstance(watcher.tick(), dg.SkipReason)
+    assert watcher.launched() == []
     write(watcher.data, "two")
     assert watcher.launched() == ["two"]
     assert sorted(watcher.instance.get_dynamic_partitions("experiment")) == ["one", "two"]
-    assert isinstance(watcher.tick(), dg.SkipReason)
+    assert watcher.skipped() == "2 experiments, none new or changed."
 
 
 def test_a_registered_experiment_is_started_and_not_registered_again(watcher: Watcher) -> None:
     watcher.instance.add_dynamic_partitions("experiment", ["one"])
     write(watcher.data, "one")
     result = watcher.tick()
-    assert isinstance(result, dg.SensorResult)
     assert not result.dynamic_partitions_requests
     assert [request.partition_key for request in result.run_requests or []] == ["one"]
 
@@ -89,7 +106,6 @@ def test_a_changed_file_is_started_each_time_and_when_it_is_changed_back(watcher
     for length in (10, 12, 10):
         write(watcher.data, "one", max_length=length)
         result = watcher.tick()
-        assert isinstance(result, dg.SensorResult)
         keys += [request.run_key for request in result.run_requests or []]
     # Dagster starts each run key but once.
     assert keys == [None] * 3
@@ -99,7 +115,7 @@ def test_comments_and_order_of_fields_are_no_change(watcher: Watcher) -> None:
     path = write(watcher.data, "one")
     watcher.tick()
     path.write_text("# a remark\n" + path.read_text() + "name: one\n")
-    assert isinstance(watcher.tick(), dg.SkipReason)
+    assert watcher.launched() == []
 
 
 def test_a_file_that_went_and_came_again_is_started(watcher: Watcher) -> None:
@@ -113,42 +129,175 @@ def test_a_file_that_went_and_came_again_is_started(watcher: Watcher) -> None:
     assert watcher.launched() == ["one"]
 
 
-def test_a_broken_file_is_told_and_does_not_hold_up_the_others(
+def test_a_file_that_is_renamed_is_the_same_experiment_if_it_says_so(watcher: Watcher) -> None:
+    path = write(watcher.data, "one", name="stays")
+    assert watcher.launched() == ["stays"]
+    path.rename(path.with_name("another.yaml"))
+    assert watcher.launched() == []
+
+
+def test_a_broken_file_is_told_once_for_each_change_and_does_not_hold_up_the_others(
     watcher: Watcher, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = write(watcher.data, "broken", max_length=-3)
+    write(watcher.data, "broken", max_length=-3)
     write(watcher.data, "good")
     assert watcher.launched() == ["good"]
     warning = capsys.readouterr().err
-    assert f"WARNING - {broken}: 1 problem" in warning
-    assert "max_length: -3 must be greater than 0" in warning
+    assert "broken.yaml: max_length: -3 must be greater than 0" in warning
     assert "good" not in warning
-    skipped = watcher.tick()
-    assert isinstance(skipped, dg.SkipReason)
-    assert skipped.skip_message == "1 experiment files, none new or changed; 1 broken"
+    for _ in range(2):
+        reason = watcher.skipped()
+        assert reason.startswith("1 experiments, none new or changed. broken.yaml is broken: max_length: -3 must be")
+    assert capsys.readouterr().err == ""
+    (notice,) = watcher.notices()
+    assert notice["kind"] == "broken_files"
+    assert notice["files"] == {"broken.yaml": "max_length: -3 must be greater than 0"}
+    write(watcher.data, "broken", max_length=-4)
+    watcher.skipped()
+    assert [str(notice["text"])[-37:] for notice in watcher.notices()][1:] == ["max_length: -4 must be greater than 0"]
     write(watcher.data, "broken", max_length=3)
     assert watcher.launched() == ["broken"]
+    assert len(watcher.notices()) == 2
 
 
-def test_a_file_that_is_not_yaml_is_told(watcher: Watcher, capsys: pytest.CaptureFixture[str]) -> None:
-    (watcher.data / "experiments").mkdir()
-    (watcher.data / "experiments" / "bad.yaml").write_text("networks: [")
+def test_a_good_file_that_breaks_and_is_mended_is_started_again(watcher: Watcher) -> None:
+    write(watcher.data, "one")
+    assert watcher.launched() == ["one"]
+    write(watcher.data, "one", max_length=0)
     assert watcher.launched() == []
-    assert "is not YAML" in capsys.readouterr().err
+    write(watcher.data, "one")
+    assert watcher.launched() == ["one"]  # its run may have met the broken file
 
 
-def test_two_files_of_one_name(watcher: Watcher, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("networks: [", "is not YAML"),
+        ("", "an experiment is a mapping"),
+        ("name: 3", "name"),
+        (b"\xff\xfe", "can't be read"),
+    ],
+)
+def test_what_is_no_experiment_is_told(content: str | bytes, told: str, watcher: Watcher) -> None:
+    folder = watcher.data / "experiments"
+    folder.mkdir()
+    (folder / "bad.yaml").write_bytes(content.encode() if isinstance(content, str) else content)
+    assert f"bad.yaml is broken: {told}" in watcher.skipped()
+
+
+def test_what_the_registry_does_not_know_is_told_and_started_when_it_does(watcher: Watcher) -> None:
+    write(watcher.data, "one", networks=[["Mine", "DummyI2T"]], models={})
+    assert "one.yaml is broken: networks[0]: there is no model 'Mine'" in watcher.skipped()
+    entry = {"name": "Mine", "adapter": "dummy", "source": {"kind": "builtin"}, "kind": "generator", "input": "text"}
+    entry |= {"output": "image", "batch": 4, "seed_behaviour": "seeded", "memory_gb": 0, "licence": "MIT"}
+    (watcher.data / "models.yaml").write_text(json.dumps({"models": [entry]}))
+    assert watcher.launched() == ["one"]
+
+
+def test_an_override_that_a_model_does_not_take_is_told(watcher: Watcher) -> None:
+    write(watcher.data, "one", models={"DummyT2I": {"parameters": {"sides": 3}}})
+    assert "one.yaml is broken: " in watcher.skipped()
+
+
+def test_a_broken_registry_is_told_and_nothing_is_forgotten(watcher: Watcher) -> None:
+    write(watcher.data, "one")
+    assert watcher.launched() == ["one"]
+    (watcher.data / "models.yaml").write_text("models: [")
+    write(watcher.data, "two")
+    assert watcher.skipped().startswith("The model registry is broken: ")
+    (watcher.data / "models.yaml").unlink()
+    assert watcher.launched() == ["two"]
+
+
+def test_two_files_of_one_name(watcher: Watcher) -> None:
     write(watcher.data, "a_first", name="same")
     write(watcher.data, "b_second", name="same", max_length=4)
     assert watcher.launched() == ["same"]
-    warning = capsys.readouterr().err
-    assert "b_second.yaml: 1 problem" in warning
-    assert "'same' is taken by" in warning
-    assert "a_first.yaml" in warning
+    assert watcher.skipped().endswith("b_second.yaml is broken: name: 'same' is taken by a_first.yaml; rename one.")
+    assert len(watcher.notices()) == 1
+    (watcher.data / "experiments" / "a_first.yaml").unlink()
+    assert watcher.launched() == ["same"]
 
 
-def test_a_tick_as_the_code_server_makes_it(tmp_path: Path) -> None:
+def test_a_file_that_is_being_written_is_left_in_peace(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "SETTLED_SECONDS", 60.0)
+    path = write(watcher.data, "one")
+    whole = path.read_text()
+    for content in (whole[:30], whole[:60], whole):
+        path.write_text(content)
+        assert watcher.skipped() == "0 experiments, none new or changed. 1 files are still being written: one.yaml."
+    assert watcher.notices() == []
+    # A copy that keeps the time of its original is as new as any.
+    os.utime(path, (1e9, 1e9))
+    assert watcher.launched() == []
+    monkeypatch.setattr(watching, "SETTLED_SECONDS", 0.0)
+    assert watcher.launched() == ["one"]
+
+
+def test_a_known_file_that_is_being_written_stays_what_it_was(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(watcher.data, "one")
+    assert watcher.launched() == ["one"]
+    monkeypatch.setattr(watching, "SETTLED_SECONDS", 60.0)
+    path = write(watcher.data, "one", max_length=10)
+    path.write_text(path.read_text()[:20])
+    reason = "1 experiments, none new or changed. 1 files are still being written: one.yaml."
+    assert [watcher.skipped() for _ in range(2)] == [reason] * 2
+    monkeypatch.setattr(watching, "SETTLED_SECONDS", 0.0)
+    write(watcher.data, "one", max_length=10)
+    assert watcher.launched() == ["one"]
+
+
+def test_clocks_that_differ_hold_up_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path, "one")
+    found = look([path], {}, lambda experiment: None, now=time.time() - 3600)
+    assert list(found.ready) == ["one"]
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
+def test_an_experiment_that_is_running_is_started_once_afterwards(
+    status: dg.DagsterRunStatus, watcher: Watcher
+) -> None:
+    write(watcher.data, "one")
+    assert watcher.launched() == ["one"]
+    job = build_defs().resolve_job_def("experiment")
+    run = watcher.instance.create_run_for_job(job, status=status, tags={"dagster/partition": "one"})
+    for length in (10, 12):
+        write(watcher.data, "one", max_length=length)
+        assert watcher.skipped() == "1 experiments; changed, and started when their run is over: one."
+    write(watcher.data, "two")
+    assert watcher.launched() == ["two"]
+    watcher.instance.report_run_failed(run)
+    assert watcher.launched() == ["one"]
+    assert watcher.launched() == []
+
+
+def test_many_files_are_started_in_turns_and_read_once(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(automation_module, "STARTS_AT_ONCE", 3)
+    for number in range(7):
+        write(watcher.data, f"e{number}")
+    assert [len(watcher.launched()) for _ in range(4)] == [3, 3, 1, 0]
+    monkeypatch.setattr(watching.Experiment, "load", None)  # nothing is read again
+    assert watcher.launched() == []
+
+
+def test_what_there_is_no_time_to_read_is_read_later(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "READING_SECONDS", -1.0)
+    write(watcher.data, "one")
+    assert watcher.launched() == []
+    monkeypatch.setattr(watching, "READING_SECONDS", 2.0)
+    assert watcher.launched() == ["one"]
+
+
+@pytest.mark.parametrize("cursor", ["", "{", "[]", '{"one": "00"}', "[99, {}, {}, {}, 0]", '[1, {"a": 3}, {}, {}, ""]'])
+def test_a_cursor_that_cannot_be_understood_counts_as_none(cursor: str) -> None:
+    assert Memory.parse(cursor) == Memory()
+
+
+def test_a_tick_as_the_code_server_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A partition that is registered in the same tick is known to the job, and the UI shows what was logged."""
+    monkeypatch.setattr(watching, "SETTLED_SECONDS", 0.0)
     write(tmp_path, "one")
     broken = write(tmp_path, "broken", max_length=-3)
     repository = build_defs({"laboratory": Laboratory(data=str(tmp_path))}).get_repository_def()
@@ -170,7 +319,7 @@ def test_a_tick_as_the_code_server_makes_it(tmp_path: Path) -> None:
     assert [list(request.partition_keys) for request in data.dynamic_partitions_requests or []] == [["one"]]
     (record,) = logged
     assert record["levelname"] == "WARNING"
-    assert str(broken) in record["msg"]
+    assert broken.name in record["msg"]
 
 
 # Conditions -----------------------------------------------------------------------------------------------------------
@@ -280,24 +429,79 @@ def test_a_whole_run_fires_nothing_more(automation: Automation) -> None:
 # The schedule ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_nightly_job_clusters_and_rebuilds_the_catalog() -> None:
+NIGHTLY = {"clusters", "compaction", "catalog", "examination"}
+
+
+def test_the_nightly_job_is_thorough() -> None:
     definitions = build_defs()
-    schedule = definitions.resolve_schedule_def("recluster")
+    schedule = definitions.resolve_schedule_def("nightly")
     assert schedule.cron_schedule == "0 4 * * *"
-    assert schedule.job_name == "clusters_and_catalog"
     (request,) = schedule.evaluate_tick(dg.build_schedule_context()).run_requests or []
-    assert request.run_config == {"ops": {"clusters": {"config": {"anew": True}}}}
+    assert request.run_config["ops"] == {
+        "clusters": {"config": {"anew": True}},
+        "examination": {"config": {"quick": False}},
+    }
     job = definitions.resolve_job_def(schedule.job_name)
-    assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == {"clusters", "catalog"}
+    assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == NIGHTLY
 
 
-def test_the_nightly_job_runs_without_a_partition(tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    definitions = build_defs({"laboratory": Laboratory(data=str(tmp_path))})
+def test_what_is_on_from_the_start() -> None:
+    definitions = build_defs()
+    sensors = {
+        name: definitions.resolve_sensor_def(name) for name in ("experiment_files", "failures", "follow_updates")
+    }
+    on = {name for name, sensor in sensors.items() if sensor.default_status == dg.DefaultSensorStatus.RUNNING}
+    assert on == {"experiment_files", "failures"}
+    assert definitions.resolve_schedule_def("nightly").default_status == dg.DefaultScheduleStatus.RUNNING
+    repository = definitions.get_repository_def()
+    assert {sensor.name for sensor in repository.sensor_defs} == set(sensors)  # no default one beside them
+
+
+def nightly(data: Path, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    definitions = build_defs({"laboratory": Laboratory(data=str(data))})
+    (request,) = (
+        definitions.resolve_schedule_def("nightly").evaluate_tick(dg.build_schedule_context()).run_requests or []
+    )
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    result = definitions.resolve_job_def("clusters_and_catalog").execute_in_process(instance=instance, run_config=quiet)
+    job = definitions.resolve_job_def("nightly")
+    return job.execute_in_process(instance=instance, run_config={**request.run_config, **quiet}, raise_on_error=False)
+
+
+def test_a_night_over_an_empty_lake(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    result = nightly(tmp_path, instance)
     assert result.success
     assert (tmp_path / "catalog.duckdb").exists()
-    assert len(result.get_asset_check_evaluations()) == 3
+    assert metadata(result, "examination")["broken"] == 0
+
+
+def test_a_night_compacts_and_then_says_what_is_broken(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    write(tmp_path, "one", max_length=4)
+    materialise(tmp_path, instance, "one", PARTITIONED, checks=False)
+    lake = lake_of(tmp_path)
+    rows = lake.read("runs", "one").to_pylist()
+    with lake.writer("runs", "one") as writer:
+        writer.replace([], {})
+        for row in rows:
+            writer.append([row])
+            writer.commit()
+    assert lake.manifest("runs", "one").parts[3:]  # type: ignore[union-attr]
+    result = nightly(tmp_path, instance)
+    assert result.success, result.get_run_failure_event()
+    assert metadata(result, "compaction")["compacted"] >= 1
+    assert len(lake.manifest("runs", "one").parts) == 1  # type: ignore[union-attr]
+    assert lake.read("runs", "one").to_pylist() == rows
+
+    folder = lake.folder("outcomes", "one")
+    part = folder / lake.manifest("outcomes", "one").parts[0].file  # type: ignore[union-attr]
+    part.write_bytes(part.read_bytes()[:-9])
+    broken = nightly(tmp_path, instance)
+    assert not broken.success
+    (failure,) = [e for e in broken.all_node_events if e.is_step_failure and e.step_key == "examination"]
+    told = failure.step_failure_data.user_failure_data
+    assert told is not None
+    assert told.description is not None
+    assert "outcomes/one" in told.description
+    assert told.metadata["broken"].value >= 1
 
 
 def test_the_job_of_an_experiment_is_the_whole_graph() -> None:

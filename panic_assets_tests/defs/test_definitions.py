@@ -75,11 +75,13 @@ GRAPH: dict[str, tuple[str, set[str], bool, set[str], set[str]]] = {
     ),
     "catalog": (
         "catalog",
-        {*PARTITIONED, *ANALYSED, "clusters"},
+        {*PARTITIONED, *ANALYSED, "clusters", "compaction"},
         False,
         {"duckdb"},
         set(),
     ),
+    "compaction": ("upkeep", set(), False, {"parquet"}, set()),
+    "examination": ("upkeep", set(), False, set(), set()),
 }
 
 
@@ -102,9 +104,9 @@ def test_the_module_gives_one_set_of_definitions_to_the_code_server() -> None:
     pointer = CodePointer.from_module("panic_assets.definitions", target.attribute, working_directory=None)
     repository = initialize_repository_def_from_pointer(pointer)
     assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == {*GRAPH, *ANALYSED}
-    assert {"experiment", "clusters_and_catalog"} <= {job.name for job in repository.get_all_jobs()}
-    assert {schedule.name for schedule in repository.schedule_defs} == {"recluster"}
-    assert "experiment_files" in {sensor.name for sensor in repository.sensor_defs}
+    assert {"experiment", "nightly"} <= {job.name for job in repository.get_all_jobs()}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"nightly"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"experiment_files", "failures", "follow_updates"}
 
 
 def test_the_graph(built: dg.Definitions) -> None:
@@ -177,6 +179,15 @@ def test_dagster_yaml_loads_and_keeps_state_out_of_the_checkout(
         info = instance.event_log_storage.get_concurrency_info(GPU_POOL)
         assert (info.slot_count, info.claimed_slots) == (1, [])
         assert not instance.telemetry_enabled
+        # Others may see that a run died; it is tried again, unless one of its steps failed.
+        assert instance.run_launcher.supports_check_run_worker_health
+        assert instance.run_monitoring_enabled
+        assert instance.run_retries_max_retries == 3
+        assert not instance.run_retries_retry_on_asset_or_op_failure
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 2
+        assert queue.tag_concurrency_limits[0]["key"] == "dagster/partition"
     with dg.DagsterInstance.get() as instance:
         assert instance.get_dynamic_partitions("experiment") == ["small"]
     assert (tmp_path / "state" / "history").is_dir()
@@ -196,7 +207,9 @@ def test_workspace_and_project_name_the_same_location() -> None:
 
 def test_dagster_is_pinned_exactly() -> None:
     """dagster.yaml names private classes of it, and partitioned checks are a preview."""
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"]
+    assert project["optional-dependencies"]["postgres"] == ["dagster-postgres==0.29.27"]
     assert f"dagster=={dg.__version__}" in wanted
     assert f"dagster-webserver=={dg.__version__}" in wanted
     assert os.path.exists(ROOT / "dagster.yaml")

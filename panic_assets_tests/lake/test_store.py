@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panic_assets.lake import TABLES, Lake, LakeError, SchemaViolation
+from panic_assets.lake import TABLES, Lake, LakeError, PartitionLocked, SchemaViolation, connect, removal
 from panic_assets.lake import writer as writer_module
 from panic_assets_tests.lake.make import in_order, row, rows
 
@@ -294,12 +294,68 @@ def test_delete_takes_the_partition_and_leaves_the_others(lake):
         with lake.writer("runs", experiment) as writer:
             writer.append(rows("runs", [1], experiment))
             writer.commit()
-    lake.delete("runs", "first")
+    lake.delete("runs", "first", now=True)
     assert lake.experiments("runs") == ["second"]
     assert not lake.folder("runs", "first").exists()
     assert lake.read("runs").num_rows == 1
     with lake.writer("runs", "first") as writer:
         writer.append(rows("runs", [2]))
+        assert writer.commit() == 1
+
+
+def test_what_was_deleted_stays_for_those_who_read_it(lake):
+    with lake.writer("runs", "first") as writer:
+        writer.append(rows("runs", [1]))
+        writer.commit()
+    folder = lake.folder("runs", "first")
+    with connect(lake.root) as reader:
+        (old,) = (part.file for part in lake.manifest("runs", "first").parts)
+        lake.delete("runs", "first")
+        assert (lake.manifest("runs", "first"), lake.experiments("runs"), lake.read("runs").num_rows) == (None, [], 0)
+        assert reader.execute("SELECT count(*) FROM runs").fetchall() == [(1,)]
+        with lake.writer("runs", "first") as writer:
+            writer.append(rows("runs", [2, 3]))
+            assert writer.commit() == 1
+        assert reader.execute("SELECT count(*) FROM runs").fetchall() == [(1,)]
+    lake.delete("runs", "first")
+    assert lake.tidy(older_than_seconds=60) == 0
+    assert (folder / old).exists()
+    assert lake.tidy(older_than_seconds=0) == 2
+    assert not folder.exists()
+
+
+def test_a_deletion_that_ended_before_the_manifest_went_did_not_happen(lake):
+    with lake.writer("runs", "first") as writer:
+        writer.append(rows("runs", [1]))
+        writer.commit()
+    manifest = lake.folder("runs", "first") / "_manifest.json"
+    content = manifest.read_bytes()
+    lake.delete("runs", "first")
+    manifest.write_bytes(content)
+    assert lake.read("runs").num_rows == 1
+    assert lake.tidy(older_than_seconds=0) == 0
+    assert lake.verify("runs", "first") == []
+    assert not (manifest.parent / "_deleted.json").exists()
+
+
+def test_an_experiment_goes_as_a_whole_or_stays(lake):
+    for table in ("runs", "invocations", "images"):
+        with lake.writer(table, "first") as writer:
+            writer.append(rows(table, [1]))
+            writer.commit()
+    with lake.writer("invocations", "first"), pytest.raises(PartitionLocked):
+        lake.delete_experiment("first")
+    assert [lake.experiments(table) for table in ("runs", "invocations", "images")] == [["first"]] * 3
+    removal.begin_deletion(lake.root, "first")  # and died
+    assert [lake.experiments(table) for table in ("runs", "invocations", "images")] == [[]] * 3
+    assert lake.read("runs").num_rows == lake.read("runs", "first").num_rows == 0
+    assert lake.verify("runs", "first") == []
+    with pytest.raises(LakeError, match="its deletion has begun and not ended.*panic gc"):
+        lake.writer("runs", "first").__enter__()
+    lake.delete_experiment("first")
+    assert removal.deletions(lake.root) == {"first": False}
+    with lake.writer("runs", "first") as writer:
+        writer.append(rows("runs", [5]))
         assert writer.commit() == 1
 
 

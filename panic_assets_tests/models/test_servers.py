@@ -19,7 +19,7 @@ from panic_assets.lake import Lake
 from panic_assets.loop.engine import run_experiment
 from panic_assets.loop.planning import register, resolve_models
 from panic_assets.models.adapters import fetch_model, load_model
-from panic_assets.models.adapters.connection import _wanted_pause
+from panic_assets.models.adapters.connection import wanted_pause
 from panic_assets.models.checking import check_model, download
 from panic_assets.models.entry import ModelEntry, parse_entry
 from panic_assets.models.errors import ModelCallError, ModelLoadError, RegistryError
@@ -193,9 +193,9 @@ def test_a_pause_that_the_server_asks_for_is_kept() -> None:
 
 def test_ways_to_ask_for_a_pause() -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    assert 27 < (_wanted_pause(soon) or 0) <= 30
-    assert _wanted_pause("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert [_wanted_pause(text) for text in ("2", "-1", "nan", "inf", "soon", "", None)] == [2, 0, *[None] * 5]
+    assert 27 < (wanted_pause(soon) or 0) <= 30
+    assert wanted_pause("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert [wanted_pause(text) for text in ("2", "-1", "nan", "inf", "soon", "", None)] == [2, 0, *[None] * 5]
 
 
 # Faults that stay ----------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ class Connection:
             else:
                 if response.status_code not in _BUSY and response.status_code < 500:
                     return response
-                wanted = _wanted_pause(response.headers.get("Retry-After"))
+                wanted = wanted_pause(response.headers.get("Retry-After"))
                 if not attempts_left or (wanted or 0.0) > _LONGEST_PAUSE:
                     return response
             time.sleep(min(pause, _LONGEST_PAUSE) if wanted is None else wanted)
@@ -121,7 +121,7 @@ class Connection:
     def _refusal(self, response: httpx2.Response) -> ModelError:
         """What an answer other than 200 means, with the server's own words."""
         status = response.status_code
-        said = self._quoted(_message(response))
+        said = self._quoted(server_words(response))
         key = self._source.key_variable or "that source.key_variable is to name"
         remedy = _REMEDIES.get(status, "See what the server itself says.").format(key_variable=key)
         if status == 404:
@@ -164,7 +164,7 @@ class Connection:
         return ModelLoadError(self._name, str(self._source), what, remedy)
 
 
-def _message(response: httpx2.Response) -> str:
+def server_words(response: httpx2.Response) -> str:
     """The server's words, from the places where servers have them: error.message, message, detail, or all it sent."""
     try:
         content = response.json()
@@ -176,7 +176,7 @@ def _message(response: httpx2.Response) -> str:
     return str(error)
 
 
-def _wanted_pause(header: str | None) -> float | None:
+def wanted_pause(header: str | None) -> float | None:
     """Seconds that a Retry-After header asks for, as number or date (RFC 9110); None if it asks for none."""
     if header is None:
         return None
