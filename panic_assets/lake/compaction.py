@@ -62,9 +62,15 @@ class _Groups:
     def __init__(self, spec: TableSpec, batches: list[pa.RecordBatch]) -> None:
         self._spec = spec
         self._batches = batches
-        keys = pa.Table.from_batches([batch.select(list(spec.sort)) for batch in batches])
-        order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in spec.sort])
-        self._order = order.to_numpy().astype(np.int64)
+        # Columns that hold one value in all rows of a label set order nothing, and would be most of the memory.
+        same = {*spec.labels, "experiment"} if spec.partitioned else {*spec.labels}
+        by = [name for name in spec.sort if name not in same]
+        self._order = np.arange(sum(batch.num_rows for batch in batches), dtype=np.int64)
+        if by:
+            keys = pa.Table.from_batches([batch.select(by) for batch in batches])
+            self._order = (
+                pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in by]).to_numpy().view(np.int64)
+            )
         self._starts = np.concatenate([[0], np.cumsum([batch.num_rows for batch in batches])])
         self._done = 0
 
