@@ -1,4 +1,4 @@
-# Everything a person types: demo, test, dev, lint, bench. Each makes the virtual environment first, if need be.
+# Everything a person types: demo, live, test, dev, lint, bench. Each makes the virtual environment first, if need be.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,13 +8,16 @@ export PANIC_DAGSTER_STATE ?= $(PANIC_DATA)/.dagster
 # Settings in dagster.yaml turn telemetry off; without this its empty folders would still be made here.
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test dev lint format bench install clean
+.PHONY: demo live test dev lint format bench install clean
 
 demo: install
 	$(BIN)/panic run data/experiments/demo.yaml
 
+live: install
+	$(BIN)/panic serve --demo
+
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 dev: install
 	@mkdir -p $(PANIC_DAGSTER_STATE)

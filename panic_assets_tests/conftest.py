@@ -14,6 +14,21 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
+#: Files whose tests take longest and can't be divided: begun first, so that nothing else waits for them at the end.
+_LONGEST = ("test_daemon.py", "test_other_models.py", "test_doctor.py", "test_backup.py", "test_postgres.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; xdist hands files out in this order (`--no-loadscope-reorder`)."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
+@pytest.fixture(autouse=True)
+def _width_of_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of xdist is told how wide the terminal is; tests say themselves how wide theirs is."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(autouse=True)
 def _one_torch_thread() -> None:
     import sys

@@ -15,13 +15,15 @@ import typer
 from panic_assets.cli import doctor, drawing, experiments, importing, keeping, looking, sql
 from panic_assets.cli.devices import devices_app
 from panic_assets.cli.export import export_app
+from panic_assets.cli.live import live_app, serve
 from panic_assets.cli.models import models_app
 from panic_assets.errors import PanicError
 
-_RUN, _LOOK, _KEEP, _MODELS = "Run", "Look", "Keep", "Models"
+_RUN, _LIVE, _LOOK, _KEEP, _MODELS = "Run", "Live", "Look", "Keep", "Models"
 #: Commands by the panel of the help that they are in; a trailing underscore keeps a name from Python's own.
 _COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
     _RUN: (experiments.run, experiments.resume, experiments.plan, experiments.add),
+    _LIVE: (serve,),
     _LOOK: (looking.list_, looking.status, looking.show, drawing.report, drawing.figures, sql.sql),
     _KEEP: (
         importing.import_,
@@ -44,6 +46,7 @@ app = typer.Typer(
 for _panel, _members in _COMMANDS.items():
     for _command in _members:
         app.command(_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)
+app.add_typer(live_app, name="live", rich_help_panel=_LIVE)
 app.add_typer(export_app, name="export", rich_help_panel=_LOOK)
 app.add_typer(models_app, name="models", rich_help_panel=_MODELS)
 app.add_typer(devices_app, name="devices", rich_help_panel=_MODELS)
