@@ -119,6 +119,7 @@ class Invocation:
     attempts: int
     upstream_id: str | None
     latency_seconds: float | None
+    seed: int | None
     cost: float | None
     error_kind: ErrorKind | None
     error: str | None
@@ -160,11 +161,12 @@ class Installation:
 class Event:
     """Something that happened, as displays are told: ``number`` grows over all events of a server's life.
 
-    ``kind``: ``run`` (a run began or ended), ``invocation`` (any change of one), ``network``, ``installation``.
+    ``kind``: ``run`` (a run began or ended), ``invocation`` (any change of one), ``network``, ``installation``,
+    ``board`` (what a simulated board shows).
     ``data`` is what anyone may see of it, ready for JSON.
     """
 
     number: int
     topic: str
-    kind: Literal["run", "invocation", "network", "installation"]
+    kind: Literal["run", "invocation", "network", "installation", "board"]
     data: dict[str, Any]

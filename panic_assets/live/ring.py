@@ -160,7 +160,7 @@ class Ring:
         answer = await platform.invoke(Call(model, value, around.secret, started, around.clock, resume))
         latency = max((around.clock.now() - began).total_seconds(), 0.0)
         text, key = await self._output(invocation, model, answer)
-        await self._do(around.store.complete, invocation.id, text, key, latency, answer.cost)
+        await self._do(around.store.complete, invocation.id, text, key, latency, answer.cost, answer.seed)
         invocation = await self._read(invocation)
         around.tell(invocation)
         return invocation
@@ -190,7 +190,7 @@ class Ring:
                 await asyncio.to_thread(self._around.store.add_media, archived)
                 return None, archived.key
             except Exception as error:
-                if wait is None:
+                if wait is None or getattr(error, "kind", None) == "permanent":
                     # Paid for and lost: another attempt would be paid again, so it is not one of the transient kinds.
                     raise PlatformError(
                         "internal", f"the output can't be archived: {error}", cost=answer.cost

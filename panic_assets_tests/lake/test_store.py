@@ -350,7 +350,7 @@ def test_an_experiment_goes_as_a_whole_or_stays(lake):
     assert [lake.experiments(table) for table in ("runs", "invocations", "images")] == [[]] * 3
     assert lake.read("runs").num_rows == lake.read("runs", "first").num_rows == 0
     assert lake.verify("runs", "first") == []
-    with pytest.raises(LakeError, match="its deletion has begun and not ended.*panic gc"):
+    with pytest.raises(LakeError, match=r"its deletion has begun and not ended.*panic gc"):
         lake.writer("runs", "first").__enter__()
     lake.delete_experiment("first")
     assert removal.deletions(lake.root) == {"first": False}

@@ -79,7 +79,7 @@ class Service:
         self.name, self.address = name, address
         self._header, self._prefix = header, prefix
         limits = httpx2.Limits(max_connections=100, max_keepalive_connections=20)
-        self._client = httpx2.AsyncClient(limits=limits, verify=_certificates())
+        self._client = httpx2.AsyncClient(limits=limits, verify=certificates())
         self._background: set[asyncio.Task[Any]] = set()
 
     async def ask(
@@ -191,7 +191,7 @@ def _short(text: str, most: int) -> str:
 
 
 @cache
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
     """Read once: it takes longer than all else that opens a platform."""
     return httpx2.create_ssl_context()
 

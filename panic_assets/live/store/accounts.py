@@ -108,6 +108,12 @@ class Accounts(Database):
         """The session of that token, if it holds; None if it is over, revoked, or never was."""
         return next(iter(self._sessions(sessions.c.token_hash == token_hash)), None)
 
+    def extend_session(self, token_hash: str, expires_at: datetime) -> bool:
+        """Let a session that holds hold until then; False if it is over, revoked, or never was."""
+        with self._writes() as connection:
+            holds = sessions.update().where(sessions.c.token_hash == token_hash, sessions.c.expires_at > self._now())
+            return connection.execute(holds.values(expires_at=expires_at)).rowcount > 0
+
     def sessions(self, user_id: str) -> list[Session]:
         """The sessions of a user that hold, the latest first."""
         return self._sessions(sessions.c.user_id == user_id)

@@ -82,8 +82,11 @@ class Invocations(Database):
         output_key: str | None,
         latency_seconds: float | None,
         cost: float | None,
+        seed: int | None = None,
     ) -> bool:
         """Invoking to completed, with its output; the run has one completed more and costs that much more.
+
+        ``seed``: the number that the noise was drawn from, where the platform tells.
 
         Raises:
             BadValue: the output has neither text nor key, or both; or the cost or latency can't be.
@@ -101,6 +104,7 @@ class Invocations(Database):
             output_text=output_text,
             output_key=output_key,
             latency_seconds=latency_seconds,
+            seed=seed,
             error_kind=None,
             error=None,
             completed_at=self._now(),

@@ -130,6 +130,11 @@ class Runs(Database):
         """Every run that goes on, the oldest first."""
         return self._runs(sa.select(runs).where(is_running).order_by(runs.c.started_at, runs.c.id))
 
+    def count_ended(self) -> int:
+        """How many runs are over, in all networks: it changes when there are new ones."""
+        with self._reads() as connection:
+            return int(connection.scalar(sa.select(sa.func.count()).where(runs.c.state == "ended")) or 0)
+
     def current_run(self, network_id: str) -> Run | None:
         """The latest run of a network, whether or not it goes on; None if it had none."""
         return next(iter(self.runs(network_id, limit=1)), None)

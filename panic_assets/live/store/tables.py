@@ -187,6 +187,7 @@ invocations = sa.Table(
     _count("attempts"),
     _text("upstream_id", nullable=True),
     sa.Column("latency_seconds", sa.Double),
+    sa.Column("seed", sa.BigInteger),
     sa.Column("cost", Dollars),
     sa.Column("error_kind", sa.String(16)),
     _text("error", nullable=True),

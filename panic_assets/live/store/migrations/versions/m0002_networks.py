@@ -123,6 +123,7 @@ def _invocations() -> None:
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("upstream_id", sa.Text),
         sa.Column("latency_seconds", sa.Double),
+        sa.Column("seed", sa.BigInteger),
         sa.Column("cost", sa.BigInteger),
         sa.Column("error_kind", sa.String(16)),
         sa.Column("error", sa.Text),

@@ -1,0 +1,91 @@
+"""What goes in and out of the API, as pydantic models with examples.
+
+Here belongs only the list of them.
+"""
+
+from panic_assets.web.api.shapes.accounts import (
+    Login,
+    Me,
+    NewPassword,
+    OwnPassword,
+    SessionListed,
+    SessionOut,
+    TokenIn,
+    TokenOut,
+    UserIn,
+    UserOut,
+)
+from panic_assets.web.api.shapes.installations import (
+    InstallationChange,
+    InstallationIn,
+    InstallationOut,
+    Order,
+    WatcherOut,
+    watcher_topic,
+)
+from panic_assets.web.api.shapes.keeping import AuditOut, Health, SecretIn, SecretOut
+from panic_assets.web.api.shapes.networks import (
+    Draft,
+    DraftOut,
+    ModelOut,
+    NetworkChange,
+    NetworkIn,
+    NetworkOut,
+    Running,
+    TerminalIn,
+    TerminalOut,
+)
+from panic_assets.web.api.shapes.runs import (
+    Content,
+    InvocationOut,
+    Invocations,
+    ModelName,
+    Prompt,
+    Prompted,
+    RunOut,
+    RunWithInvocations,
+    StatusOut,
+    Stopped,
+)
+
+__all__ = [
+    "AuditOut",
+    "Content",
+    "Draft",
+    "DraftOut",
+    "Health",
+    "InstallationChange",
+    "InstallationIn",
+    "InstallationOut",
+    "InvocationOut",
+    "Invocations",
+    "Login",
+    "Me",
+    "ModelName",
+    "ModelOut",
+    "NetworkChange",
+    "NetworkIn",
+    "NetworkOut",
+    "NewPassword",
+    "Order",
+    "OwnPassword",
+    "Prompt",
+    "Prompted",
+    "RunOut",
+    "RunWithInvocations",
+    "Running",
+    "SecretIn",
+    "SecretOut",
+    "SessionListed",
+    "SessionOut",
+    "StatusOut",
+    "Stopped",
+    "TerminalIn",
+    "TerminalOut",
+    "TokenIn",
+    "TokenOut",
+    "UserIn",
+    "UserOut",
+    "WatcherOut",
+    "watcher_topic",
+]

@@ -1,0 +1,1 @@
+"""Who is calling, what they may do, and how that is kept safe; nothing here knows what is done."""
