@@ -1,4 +1,4 @@
-"""Split-flap boards: how a text fits one, who is to be written when, and boards that are only simulated.
+"""Split-flap boards: how a text fits one, and who is to be written when.
 
 Here belongs what all boards have in common. Which text a board is to show is decided in ``displays``; how a real one
 is reached belongs to ``platforms``.
@@ -18,7 +18,6 @@ from typing import Protocol
 
 from panic_assets.live.clock import Clock, SystemClock
 from panic_assets.live.displays import BOARD_SIZES, what_board_shows
-from panic_assets.live.hub import Hub
 from panic_assets.live.records import Installation, Invocation, Watcher
 
 #: What stands for a text of which a board can show nothing: boards refuse blank ones.
@@ -190,27 +189,6 @@ class Boards:
                 line.told = None
                 self.failed[board] += 1
                 _log.warning("board %s was not written (%d times so far): %s", board, self.failed[board], error)
-
-
-class SimulatedBoards:
-    """Boards without flaps, for a page to show: the last text of each, told on the topic ``board:NAME`` of the hub."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._texts: dict[str, str] = {}
-
-    async def write(self, board: str, text: str) -> None:
-        """Show a text. Goes where `Boards` writes."""
-        self._texts[board] = text
-        self._hub.publish(f"board:{board}", "board", {"board": board, "text": text})
-
-    def text(self, board: str) -> str | None:
-        """What a board shows; None if nothing was ever written."""
-        return self._texts.get(board)
-
-    def texts(self) -> dict[str, str]:
-        """What all boards show."""
-        return dict(self._texts)
 
 
 def _plain(text: str) -> str:

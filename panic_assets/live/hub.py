@@ -21,7 +21,7 @@ KEPT = 1000
 #: Events that wait for one viewer; who is slower than that starts again, so that memory stays bounded.
 WAITING = 256
 
-Kind = Literal["run", "invocation", "network", "installation", "board"]
+Kind = Literal["run", "invocation", "network", "installation"]
 
 
 class Hub:

@@ -168,5 +168,5 @@ class Event:
 
     number: int
     topic: str
-    kind: Literal["run", "invocation", "network", "installation", "board"]
+    kind: Literal["run", "invocation", "network", "installation"]
     data: dict[str, Any]

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panic_assets.live.boards import NOTHING, Boards, SimulatedBoards, board_text, in_codes
-from panic_assets.live.hub import Hub
+from panic_assets.live.boards import NOTHING, Boards, board_text, in_codes
 from panic_assets.live.records import Invocation, Watcher
 from panic_assets.live.store import Store
 from panic_assets_tests.live.rings import JumpingClock, Threads
@@ -249,24 +248,3 @@ def test_nothing_is_written_after_the_end(tmp_path) -> None:
         assert scene.writer.written == [("panic_1", "TEXT 2")]
 
     play(tmp_path, act, ODD)
-
-
-def test_simulated_boards_tell_who_watches() -> None:
-    async def act() -> None:
-        hub = Hub()
-        boards = SimulatedBoards(hub)
-        assert boards.text("panic_1") is None
-        place = hub.place()
-        await boards.write("panic_1", "ONE")
-        await boards.write("panic_2", "TWO")
-        await boards.write("panic_1", "THREE")
-        events = hub.subscribe(["board:panic_1"], after=place)
-        told = [await anext(events) for _ in range(2)]
-        await events.aclose()
-        assert [(event.kind, event.data) for event in told] == [
-            ("board", {"board": "panic_1", "text": "ONE"}),
-            ("board", {"board": "panic_1", "text": "THREE"}),
-        ]
-        assert boards.texts() == {"panic_1": "THREE", "panic_2": "TWO"}
-
-    asyncio.run(act())
