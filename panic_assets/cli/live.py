@@ -121,7 +121,7 @@ def ingest(
     for key in done.experiments:
         print(f"{key}: panic run {key}")
     if done.experiments:
-        print(f"new: {done.runs} runs, {done.invocations} invocations")
+        print(f"new runs: {done.runs}, new invocations: {done.invocations}")
 
 
 @live_app.command()

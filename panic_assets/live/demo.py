@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from panic_assets.live.displays import check_watchers
-from panic_assets.live.records import Installation, Network, Watcher
+from panic_assets.live.records import Installation, Network, Pacing, Watcher
 from panic_assets.live.store import BadValue, Store
 
 SHIPPED = Path(__file__).with_name("demo.yaml")
@@ -48,7 +48,9 @@ def make_demo(store: Store, hashed: Callable[[str], str], file: Path = SHIPPED) 
     owner = store.users()[0].id
     called = asked["network"]["name"]
     network = next((known for known in store.networks() if known.name == called), None)
-    network = network or store.create_network(**asked["network"], owner_id=owner)
+    if network is None:
+        pacing = Pacing(**asked["network"].pop("pacing"))
+        network = store.create_network(**asked["network"], pacing=pacing, owner_id=owner)
     wall = asked["installation"]
     installation = next((known for known in store.installations() if known.name == wall["name"]), None)
     if installation is None:
