@@ -12,6 +12,7 @@ from panic_assets.defs.assets import ASSETS
 from panic_assets.defs.automation import experiment_files, experiment_job, follow_updates, nightly, nightly_job
 from panic_assets.defs.checks import CHECKS
 from panic_assets.defs.failures import failures
+from panic_assets.defs.live import LIVE_JOBS, LIVE_SCHEDULES, LIVE_SENSORS
 from panic_assets.defs.resources import Laboratory, Models
 from panic_assets.defs.upkeep import UPKEEP_ASSETS
 
@@ -21,9 +22,9 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=[*ASSETS, *ANALYSIS_ASSETS, *UPKEEP_ASSETS],
         asset_checks=CHECKS,
-        jobs=[experiment_job, nightly_job],
-        schedules=[nightly],
-        sensors=[experiment_files, failures, follow_updates],
+        jobs=[experiment_job, nightly_job, *LIVE_JOBS],
+        schedules=[nightly, *LIVE_SCHEDULES],
+        sensors=[experiment_files, failures, follow_updates, *LIVE_SENSORS],
         resources={"laboratory": Laboratory(), "models": Models(), **(overrides or {})},
         # One process runs a whole experiment, so that models are loaded once and stay warm from stage to stage.
         executor=dg.in_process_executor,

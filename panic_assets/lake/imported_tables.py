@@ -42,9 +42,9 @@ IMPORTED_TABLES = (
             EXPERIMENT,
             _ID,
             text("system", "The system it comes from, such as panic-tda."),
-            text("era", "Generation of that system: python or elixir."),
+            text("era", "Generation of that system: python, elixir or live."),
             text("source_schema", "Variant of the source's schema."),
-            text("source_file", "Name of the file, without its folder."),
+            text("source_file", "Name of the file, without its folder; of live runs that of the network."),
             text("networks", "Networks as the source lists them, as JSON."),
             text("prompts", "Prompts as the source lists them, as JSON."),
             text("seeds", "Seeds as the source lists them, as JSON.", nullable=True),
@@ -70,7 +70,8 @@ IMPORTED_TABLES = (
             text(
                 "source_stop_reason",
                 "Why it ended by the source's own rule: length, duplicate (two outputs whose lossy hashes agree) or "
-                "unknown. A true cycle is in `outcomes`.",
+                "unknown; of live runs why they ended (stopped, pre_empted, failed, length, budget, duration, "
+                "restarted), skipped, or running. A true cycle is in `outcomes`.",
             ),
             number("source_loop_length", pa.int32(), "Distance of those two outputs.", "invocations", nullable=True),
             number("source_invocations", pa.int32(), "Rows that the source has of it.", "invocations"),

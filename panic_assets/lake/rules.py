@@ -153,6 +153,15 @@ RULES = (
            WHERE i.experiment = $experiment AND i.image_hash IS NOT NULL AND g.image_hash IS NULL""",
     ),
     Rule(
+        "every_sound_is_stored",
+        "invocations",
+        "each sound that an invocation names is in the table of sounds",
+        """SELECT i.run_number, i.sequence_number, hex(i.audio_hash) AS audio_hash FROM invocations i
+           ANTI JOIN (SELECT experiment, audio_hash FROM sounds) s
+             ON s.experiment = i.experiment AND s.audio_hash = i.audio_hash
+           WHERE i.experiment = $experiment AND i.audio_hash IS NOT NULL""",
+    ),
+    Rule(
         "embeddings_have_their_invocation",
         "embeddings",
         "each embedding belongs to an invocation of its medium, or to the prompt of a run",

@@ -30,7 +30,7 @@ GRAPH: dict[str, tuple[str, set[str], bool, set[str], set[str]]] = {
         {"runs"},
         True,
         {"parquet", "pytorch"},
-        {"sequences_are_contiguous", "models_follow_the_ring", "outputs_are_there"},
+        {"sequences_are_contiguous", "models_follow_the_ring", "outputs_are_there", "every_sound_is_stored"},
     ),
     "images": ("loop", {"runs"}, True, {"parquet"}, {"every_image_is_stored"}),
     "outcomes": (
@@ -104,9 +104,10 @@ def test_the_module_gives_one_set_of_definitions_to_the_code_server() -> None:
     pointer = CodePointer.from_module("panic_assets.definitions", target.attribute, working_directory=None)
     repository = initialize_repository_def_from_pointer(pointer)
     assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == {*GRAPH, *ANALYSED}
-    assert {"experiment", "nightly"} <= {job.name for job in repository.get_all_jobs()}
-    assert {schedule.name for schedule in repository.schedule_defs} == {"nightly"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {"experiment_files", "failures", "follow_updates"}
+    assert {"experiment", "nightly", "live_ingestion"} <= {job.name for job in repository.get_all_jobs()}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"nightly", "live_runs_going_on"}
+    sensors = {"experiment_files", "failures", "follow_updates", "live_runs"}
+    assert {sensor.name for sensor in repository.sensor_defs} == sensors
 
 
 def test_the_graph(built: dg.Definitions) -> None:

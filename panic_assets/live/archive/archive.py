@@ -43,7 +43,7 @@ class Archive:
         url: a folder, s3://bucket/folder, memory://name ...
         store: where rows about media are kept.
         allow_private: fetch from private networks too, where models are served in the same house: from all, or from
-            those that are named, such as 10.1.0.0/16.
+            those that are named, such as fd12:3456::/32.
         image_format: what pictures become; WebP stays WebP.
         audio_format: what sounds become; Opus stays Opus.
         bounds: of a fetch; ``most_bytes`` holds for what comes as bytes, too.

@@ -106,12 +106,12 @@ def test_all_runs_stop_at_once(server: Running, ada: Person, boss: Person):
 
 def test_settings_come_from_variables(tmp_path):
     given = {
-        "PANIC_LIVE_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+        "PANIC_LIVE_TRUSTED_PROXIES": "198.18.0.0/15, ::1",
         "PANIC_LIVE_PUBLIC_URL": "https://live.example",
         "HOME": "/",
     }
     settings = Settings.from_environment(given, data=tmp_path)
-    assert settings.trusted_proxies == ("10.0.0.0/8", "::1")
+    assert settings.trusted_proxies == ("198.18.0.0/15", "::1")
     assert settings.secure
     assert settings.database == f"sqlite:///{tmp_path}/live/live.db"
     with pytest.raises(SettingsError, match="did you mean PANIC_LIVE_PUBLIC_URL"):

@@ -95,7 +95,7 @@ def test_a_terminal_sees_its_private_network_and_no_other(server: Running, ada: 
 
 
 def test_prompts_are_limited_by_address_and_proxies_are_believed_if_trusted(tmp_path):
-    with running(tmp_path, prompts_per_minute=2, trusted_proxies=("127.0.0.0/8", "10.0.0.0/8")) as server:
+    with running(tmp_path, prompts_per_minute=2, trusted_proxies=("127.0.0.0/8", "198.18.0.0/15")) as server:
         ada = server.person("ada@example.org")
         network = server.network(ada)
 
@@ -103,7 +103,7 @@ def test_prompts_are_limited_by_address_and_proxies_are_believed_if_trusted(tmp_
             return ada.post(f"/api/networks/{network}/prompts", json=PROMPT, headers={"X-Forwarded-For": forwarded})
 
         assert [prompt("203.0.113.1").status_code for _ in range(3)] == [201, 201, 429]
-        refused = prompt("203.0.113.1, 10.0.0.9")
+        refused = prompt("203.0.113.1, 198.18.0.9")
         assert refused.status_code == 429, "the same, through one more of our own"
         assert 0 < int(refused.headers["Retry-After"]) <= 60
         assert refused.json()["remedy"].startswith("wait ")
