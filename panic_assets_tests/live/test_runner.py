@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,34 @@ def test_a_board_slows_the_ring_down(tmp_path: Path) -> None:
         # 10 s for the prompt before the first call, 8 s after invocations 0 and 3, else 1 s.
         assert times[:5] == [0.0, 18.0, 19.0, 20.0, 28.0]
         assert board.shown[:3] == [(0, "ready"), (0, "completed"), (3, "completed")]
+
+    play(tmp_path, scene, boards=board)
+
+
+def test_a_prompt_that_pre_empts_has_a_rest_of_its_own(tmp_path: Path) -> None:
+    """The board shows the new prompt for as long as any, and the time that is told is that of the new run."""
+    board = Board(lambda invocation: invocation.sequence_number == 0 and invocation.state == "ready")
+
+    async def scene(on: Stage) -> None:
+        network = on.network(lockout_seconds=0.0)
+        await on.runners.start(network, "one", "user:me")
+        await on.rounds(2)
+        on.clock.jump(0.25)
+        made = len(on.platform.calls)
+        second = await on.runners.start(network, "two", "user:me")
+        assert isinstance(second, Started)
+        await on.settle()
+        assert len(on.platform.calls) == made
+        status = await on.runners.status(network)
+        assert status.run is not None
+        assert (status.run.id, status.state) == (second.run.id, "waiting")
+        assert status.next_at == second.run.started_at + timedelta(seconds=10)
+        on.clock.jump(9.9)
+        await on.settle()
+        assert len(on.platform.calls) == made
+        on.clock.jump(0.1)
+        await on.settle()
+        assert on.platform.calls[made:] == ["paint(two)"]
 
     play(tmp_path, scene, boards=board)
 
