@@ -12,8 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from panic_assets.live.records import Invocation, Run, Watcher
 
@@ -26,15 +25,6 @@ _BOARD = re.compile("[a-zA-Z0-9_-]+")
 
 Check = Callable[[Watcher], list[str]]
 Shown = TypeVar("Shown", bound=Invocation | Mapping[str, Any])
-
-
-@dataclass(frozen=True)
-class Screen(Generic[Shown]):
-    """What a watcher shows now: the run that it follows, and the invocation in each slot, None where there is none."""
-
-    run_id: str | None
-    run_number: int
-    slots: tuple[Shown | None, ...]
 
 
 def slots_of(watcher: Watcher) -> int:
@@ -86,32 +76,6 @@ def view_of(watcher: Watcher, invocations: Iterable[Shown], run_id: str | None =
         if slot is not None and run_id in (None, _field(invocation, "run_id")):
             slots[slot] = _newer(slots[slot], invocation)
     return slots
-
-
-def blank(watcher: Watcher) -> Screen[Any]:
-    """A screen before it has seen a run."""
-    return Screen(None, 0, (None,) * slots_of(watcher))
-
-
-def after_run(watcher: Watcher, screen: Screen[Shown], run: Run | Mapping[str, Any]) -> Screen[Shown]:
-    """The screen when a run was told of: a later one than before clears it, any other changes nothing.
-
-    The runs are those of one network; a screen that is moved to another one begins anew with `blank`.
-    """
-    number = _field(run, "number")
-    if number <= screen.run_number:
-        return screen
-    return Screen(_field(run, "id"), number, (None,) * slots_of(watcher))
-
-
-def after_invocation(watcher: Watcher, screen: Screen[Shown], invocation: Shown) -> Screen[Shown]:
-    """The screen when an invocation was told of, whatever it was told before: twice, too late, of another run."""
-    slot = slot_of(watcher, invocation)
-    if slot is None or _field(invocation, "run_id") != screen.run_id:
-        return screen
-    slots: list[Shown | None] = list(screen.slots)
-    slots[slot] = _newer(slots[slot], invocation)
-    return replace(screen, slots=tuple(slots))
 
 
 def check_watcher(watcher: Watcher) -> list[str]:
