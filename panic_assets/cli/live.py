@@ -76,17 +76,21 @@ def create_user(
     email: Email,
     admin: Annotated[bool, typer.Option("--admin", help="May also keep keys, accounts and backups.")] = False,
     generate: Generate = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make an account for somebody who operates networks. The password is asked for, or read from stdin."""
     with _store(_settings()) as store:
         password = _password(generate)
         store.create_user(email, _hashed(password), is_admin=admin)
         store.audit("command line", "user.create", email, {"is_admin": admin})
-    print(f"{email} may sign in" + (f" with the password {password}" if generate else ""))
+    if as_json:
+        print_json({"email": email, "is_admin": admin, "password": password if generate else None})
+    else:
+        print(f"{email} may sign in" + (f" with the password {password}" if generate else ""))
 
 
 @live_app.command("set-password")
-def set_password(email: Email, generate: Generate = False) -> None:
+def set_password(email: Email, generate: Generate = False, as_json: AsJson = False) -> None:
     """Give somebody another password. Whoever is signed in with the old one is signed out."""
     with _store(_settings()) as store:
         user = store.user_by_email(email)
@@ -96,7 +100,10 @@ def set_password(email: Email, generate: Generate = False) -> None:
         password = _password(generate)
         store.set_password(user.id, _hashed(password))
         store.audit("command line", "user.password", email)
-    print(f"{email} may sign in with the new password" + (f", {password}" if generate else ""))
+    if as_json:
+        print_json({"email": email, "password": password if generate else None})
+    else:
+        print(f"{email} may sign in with the new password" + (f", {password}" if generate else ""))
 
 
 @live_app.command()
@@ -125,12 +132,17 @@ def ingest(
 
 
 @live_app.command()
-def backup(file: Annotated[Path, typer.Argument(help="A file that is not there yet.")]) -> None:
+def backup(
+    file: Annotated[Path, typer.Argument(help="A file that is not there yet.")], as_json: AsJson = False
+) -> None:
     """Copy the live store to a file, while the server works. Pictures and sounds are not in it."""
     settings = _settings()
     with _store(settings) as store:
         done = store.backup_to(file)
         store.audit("command line", "backup", str(done))
+    if as_json:
+        print_json({"file": done, "bytes": done.stat().st_size, "archive": settings.archive})
+        return
     print(f"{done}: {done.stat().st_size:,} bytes; only you may read it, as it holds hashes of passwords")
     print(f"pictures and sounds are in {settings.archive}; copy that, too")
 
@@ -139,6 +151,7 @@ def backup(file: Annotated[Path, typer.Argument(help="A file that is not there y
 def restore(
     file: Annotated[Path, typer.Argument(help="What `panic live backup` made.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Replace what is there.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put a backup in the place of the live store, while no server works on it. Everybody is signed out."""
     from panic_assets.live.store import check_database
@@ -149,13 +162,16 @@ def restore(
     settings = _settings()
     with _store(settings) as store:
         runs = store.count_ended() + len(store.running_runs())
-        what = f"networks: {len(store.networks())}, runs: {runs}"
+        networks = len(store.networks())
+        what = f"networks: {networks}, runs: {runs}"
         if not yes:
-            print(f"{store.place} ({what}) would be replaced; add --yes")
-            raise typer.Exit(1)
+            raise NotReady(f"{store.place} ({what}) would be replaced; add --yes")
         store.restore_from(file)
         store.audit("command line", "restore", str(file))
-    print(f"restored from {file}; replaced: {what}")
+    if as_json:
+        print_json({"file": file, "replaced": {"networks": networks, "runs": runs}})
+    else:
+        print(f"restored from {file}; replaced: {what}")
 
 
 def _settings() -> Settings:

@@ -115,7 +115,8 @@ def live_ingestion() -> None:
 
 
 @dg.sensor(
-    job=live_ingestion,
+    # By its name: Dagster binds resources to the job, and would make the sensor anew for it, with a warning.
+    job_name=live_ingestion.name,
     minimum_interval_seconds=SENSOR_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING if _is_wanted() else dg.DefaultSensorStatus.STOPPED,
     description="Ingests live runs when some have ended. On by itself where there is a live store when Dagster starts.",

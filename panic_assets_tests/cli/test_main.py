@@ -20,7 +20,8 @@ from panic_assets_tests.cli.parts import Shell
 
 HEAVY = ("torch", "dagster", "transformers", "diffusers", "matplotlib", "sklearn", "scipy", "gudhi")
 #: Of these --json is no business: they have their own tests.
-WITHOUT_JSON: set[str] = set()
+#: A server has no one document to print.
+WITHOUT_JSON = {"serve"}
 
 
 def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -120,7 +120,7 @@ def test_accounts_backup_and_restore(here: Shell) -> None:
     assert "there is no account of nobody@example.org; there are: me@example.org, you@example.org" in other.stderr
     asked = panic(here, "live", "restore", "copy.db")
     assert asked.returncode == 1
-    assert asked.stdout.endswith("(networks: 0, runs: 0) would be replaced; add --yes\n")
+    assert asked.stderr.endswith("(networks: 0, runs: 0) would be replaced; add --yes\n")
     done = panic(here, "live", "restore", "copy.db", "--yes")
     assert done.returncode == 0, done.stderr
     store = store_of(here)

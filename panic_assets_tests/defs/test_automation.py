@@ -454,7 +454,8 @@ def test_what_is_on_from_the_start() -> None:
     assert on == {"experiment_files", "failures"}
     assert definitions.resolve_schedule_def("nightly").default_status == dg.DefaultScheduleStatus.RUNNING
     repository = definitions.get_repository_def()
-    assert {sensor.name for sensor in repository.sensor_defs} == set(sensors)  # no default one beside them
+    # No default one beside them; that over live runs is on where there is a live store.
+    assert {sensor.name for sensor in repository.sensor_defs} == {*sensors, "live_runs"}
 
 
 def nightly(data: Path, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
