@@ -130,7 +130,8 @@ def test_a_reader_that_goes_away_is_no_error(arguments: list[str], shell: Shell)
         process.stdout.close() if arguments == ["list"] else process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-    assert process.returncode in (0, 1, 141)  # 0 where all of it fitted into the pipe
+    # The list of models may have fitted into the pipe before its reader went; millions of rows never do.
+    assert process.returncode in ((0, 1, 141) if arguments == ["models", "list"] else (1, 141))
 
 
 @pytest.mark.usefixtures("first")
