@@ -43,7 +43,7 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable ".[demo,dev,live,onnx]"
+	$(BIN)/pip install --quiet --editable ".[demo,dev,live,onnx,studies]"
 	@touch $@
 
 clean:

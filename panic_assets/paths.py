@@ -36,6 +36,21 @@ def experiments_dir() -> Path:
     return data_dir() / "experiments"
 
 
+def studies_dir() -> Path:
+    """The study files."""
+    return data_dir() / "studies"
+
+
+def training_dir() -> Path:
+    """What studies make while they train: their state, their checkpoints, and the store of their events."""
+    return data_dir() / "training"
+
+
+def mlflow_dir() -> Path:
+    """MLflow's own database and artifacts, where no server is named."""
+    return data_dir() / "mlflow"
+
+
 def project_dir() -> Path:
     """The checkout that holds this package: where the bundled models and ``dagster.yaml`` lie."""
     return Path(__file__).parent.parent
