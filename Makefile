@@ -1,4 +1,4 @@
-# Everything a person types: demo, live, test, dev, lint, bench. Each makes the virtual environment first, if need be.
+# Everything a person types: demo, live, mlflow, test, dev, lint, bench. Each makes its virtual environment if need be.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,13 +8,29 @@ export PANIC_DAGSTER_STATE ?= $(PANIC_DATA)/.dagster
 # Settings in dagster.yaml turn telemetry off; without this its empty folders would still be made here.
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: demo live test dev lint format bench install clean
+.PHONY: demo live mlflow test dev lint format bench install clean
 
 demo: install
 	$(BIN)/panic run data/experiments/demo.yaml
 
 live: install
 	$(BIN)/panic serve --demo
+
+# MLflow's pages over data/mlflow. The whole of MLflow wants an older pyarrow than the lake: an environment of its own,
+# with the very version that made the database.
+MLFLOW_VENV ?= .venv-mlflow
+MLFLOW_PORT ?= 5000
+
+mlflow: $(MLFLOW_VENV)/.installed
+	@mkdir -p $(PANIC_DATA)/mlflow/artifacts
+	MLFLOW_DISABLE_TELEMETRY=true $(MLFLOW_VENV)/bin/mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
+		--backend-store-uri sqlite:///$(PANIC_DATA)/mlflow/mlflow.db --default-artifact-root file://$(PANIC_DATA)/mlflow/artifacts
+
+$(MLFLOW_VENV)/.installed: $(VENV)/.installed
+	$(PYTHON) -m venv $(MLFLOW_VENV)
+	$(MLFLOW_VENV)/bin/pip install --quiet --upgrade pip
+	$(MLFLOW_VENV)/bin/pip install --quiet "mlflow==$$($(BIN)/python -c 'from importlib.metadata import version as v; print(v("mlflow-skinny"))')"
+	@touch $@
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -47,4 +63,4 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(MLFLOW_VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
