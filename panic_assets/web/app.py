@@ -14,7 +14,17 @@ from fastapi import FastAPI
 from panic_assets.live.clock import Clock
 from panic_assets.live.platforms.base import LiveModel, Platform
 from panic_assets.web import errors, pages
-from panic_assets.web.api import accounts, installations, keeping, media, networks, runs
+from panic_assets.web.api import (
+    accounts,
+    installations,
+    keeping,
+    media,
+    ml_events,
+    networks,
+    runs,
+    studies,
+    study_stream,
+)
 from panic_assets.web.live import opened
 from panic_assets.web.security.headers import BodyLimit, Headers
 from panic_assets.web.security.policy import require_rules
@@ -29,10 +39,13 @@ _API = (
     streams,
     installations.installations,
     media.media,
+    studies.studies,
+    study_stream.study_stream,
     accounts.sessions,
     accounts.users,
     accounts.tokens,
     keeping.keeping,
+    ml_events.ml_events,
 )
 
 

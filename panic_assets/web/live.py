@@ -6,7 +6,9 @@ Here belongs holding things together, opening them in order and closing them in 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
@@ -21,11 +23,17 @@ from panic_assets.live.platforms.base import LiveModel, Platform
 from panic_assets.live.runner import Runners
 from panic_assets.live.secrets import Secrets
 from panic_assets.live.store import Store
+from panic_assets.studies.events.store import EventStore
+from panic_assets.web.event_intake import EventIntake
+from panic_assets.web.security.event_secret import EventSecret
 from panic_assets.web.security.passwords import Passwords
-from panic_assets.web.security.rates import Places, Rates
+from panic_assets.web.security.rates import Budgets, Places, Rates
 from panic_assets.web.security.signing import Signer
+from panic_assets.web.security.trainers import Trainers
 from panic_assets.web.settings import Settings
 
+#: Large requests with training events are read by these, and one commit at a time is theirs.
+_EVENT_THREADS = 4
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -45,6 +53,12 @@ class Live:
     clock: Clock
     signer: Signer
     passwords: Passwords
+    events: EventStore
+    event_secret: Callable[[], str | None]
+    event_intake: EventIntake
+    event_rates: Budgets
+    trainers: Trainers
+    event_threads: ThreadPoolExecutor
     prompts: Rates
     streams: Places
     closing: asyncio.Event
@@ -53,6 +67,12 @@ class Live:
     async def thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call something that blocks, such as a method of the store, off the event loop."""
         return await asyncio.to_thread(function, *args, **kwargs)
+
+    async def take(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """The same for training events, by threads of their own: a flood of them holds up no display."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self.event_threads, functools.partial(function, *args, **kwargs)
+        )
 
 
 def live_of(request: Request) -> Live:
@@ -75,6 +95,10 @@ async def opened(
         store = Store(settings.database, now=clock.now)
         stack.callback(store.close)
         await asyncio.to_thread(store.migrate)
+        events = EventStore(settings.events, now=clock.now)
+        stack.callback(events.close)
+        await asyncio.to_thread(events.migrate)
+        event_threads = stack.enter_context(ThreadPoolExecutor(_EVENT_THREADS, thread_name_prefix="training-events"))
         if catalog is None:
             from panic_assets.live.catalog import load_catalog
 
@@ -102,6 +126,12 @@ async def opened(
             clock=clock,
             signer=signer,
             passwords=Passwords(),
+            events=events,
+            event_secret=EventSecret(secrets).get,
+            event_intake=EventIntake(events, event_threads),
+            event_rates=Budgets(settings.events_per_minute),
+            trainers=Trainers(),
+            event_threads=event_threads,
             prompts=Rates(settings.prompts_per_minute, 60.0),
             streams=Places(settings.streams_per_address, settings.streams),
             closing=asyncio.Event(),

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from panic_assets.errors import PanicError
 from panic_assets.paths import data_dir
+from panic_assets.studies.events.places import events_url
 
 PREFIX = "PANIC_LIVE_"
 _DAY = 24 * 3600
@@ -51,6 +52,8 @@ class Settings(BaseModel):
     logins_per_address: int = Field(50, ge=1, description="from one address, for any accounts, right ones too")
     login_window_seconds: int = Field(900, ge=1)
     prompts_per_minute: int = Field(30, ge=1, description="prompts from one address; many people may share one")
+    events_url: str = Field("", description="what training tells; empty: $PANIC_EVENTS_URL, else training/events.db")
+    events_per_minute: int = Field(60_000, ge=1, description="training events of one token or address")
     streams_per_address: int = Field(200, ge=1, description="displays of one address that are told events at once")
     streams: int = Field(2000, ge=1, description="displays in all")
     stream_seconds: float = Field(3600.0, gt=0, description="a display comes again after so long; it loses nothing")
@@ -115,6 +118,11 @@ class Settings(BaseModel):
     def database(self) -> str:
         """The address of the database."""
         return self.database_url or f"sqlite:///{self.folder / 'live.db'}"
+
+    @property
+    def events(self) -> str:
+        """The address of the database of training events, the same that programs of this data directory use."""
+        return self.events_url or events_url(self.data)
 
     @property
     def archive(self) -> str:

@@ -138,10 +138,10 @@ async def _respond(
         raise Problem(503, "the server is stopping", "come again in a moment", {"Retry-After": "5"})
     if not live.streams.take(caller.address):
         raise too_many("streams", 10.0)
-    return _Stream(live, caller.address, _told(live, view, look, _place(last_event_id)))
+    return HeldStream(live, caller.address, _told(live, view, look, _place(last_event_id)))
 
 
-class _Stream(EventSourceResponse):
+class HeldStream(EventSourceResponse):
     """A stream that gives its place back however it ends, even if it never began."""
 
     def __init__(self, live: Live, address: str, events: AsyncIterator[ServerSentEvent]) -> None:
@@ -149,6 +149,7 @@ class _Stream(EventSourceResponse):
         self._live, self._address, self._events = live, address, events
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Stream, then give the place back."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -165,7 +166,7 @@ async def _told(
     while True:
         if after is None:
             after = live.hub.place()
-            yield _event("state", await view.state(), after)
+            yield event_of("state", await view.state(), after)
         with ExitStack() as presence:
             for topic in view.counted:
                 presence.enter_context(live.hub.presence(topic))
@@ -175,16 +176,16 @@ async def _told(
                         break
                     data = view.shown(event)
                     if data is not None:
-                        yield _event(event.kind, data, event.number)
+                        yield event_of(event.kind, data, event.number)
         if event is None:
             return
         try:
             view = await look()
         except PanicError:
-            yield _event(event.kind, {"gone": True}, event.number)
+            yield event_of(event.kind, {"gone": True}, event.number)
             return
         if "reload" not in event.data or event.kind == "installation":
-            yield _event(event.kind, event.data, event.number)
+            yield event_of(event.kind, event.data, event.number)
         after = None
 
 
@@ -202,7 +203,8 @@ async def _next(live: Live, events: AsyncIterator[Event], ends: float) -> Event 
         await asyncio.gather(coming, closing, return_exceptions=True)
 
 
-def _event(kind: str, data: dict[str, Any], number: int) -> ServerSentEvent:
+def event_of(kind: str, data: dict[str, Any], number: int) -> ServerSentEvent:
+    """An event as it is sent; ``number`` is the place that whoever was cut off goes on from."""
     return ServerSentEvent(json.dumps(data, separators=(",", ":")), event=kind, id=str(number), sep="\n")
 
 

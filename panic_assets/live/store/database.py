@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from panic_assets.errors import PanicError
 from panic_assets.live.store.errors import LiveStoreError, described
-from panic_assets.live.store.migrating import upgrade
+from panic_assets.live.store.migrating import LIVE, Schema, upgrade
 
 #: What the write-ahead log shrinks back to once it has been copied into the database.
 WAL_BYTES_KEPT = 8 * 1024 * 1024
@@ -37,8 +37,11 @@ def utc_now() -> datetime:
 class Database:
     """Connections to the database at ``url``. Safe to use from any thread; every method is one transaction.
 
-    ``patience_seconds`` is how long a step waits for its turn while others write.
+    ``patience_seconds`` is how long a step waits for its turn while others write. Stores with tables of their own are
+    subclasses that say which in ``schema``.
     """
+
+    schema: ClassVar[Schema] = LIVE
 
     def __init__(self, url: str, now: Callable[[], datetime] = utc_now, patience_seconds: float = 10.0) -> None:
         try:
@@ -63,7 +66,7 @@ class Database:
             LiveStoreError: the tables are of a newer version, or the database fails.
         """
         with self._translating():
-            upgrade(self._engine, self.place)
+            upgrade(self._engine, self.place, schema=self.schema)
         self.checkpoint()
 
     def checkpoint(self) -> None:
@@ -107,7 +110,7 @@ class Database:
             yield
             return
         if not self._turn.acquire(timeout=self._patience):
-            raise described(self.place, "database is locked by another thread")
+            raise self._described("database is locked by another thread")
         try:
             yield
         finally:
@@ -120,15 +123,19 @@ class Database:
         except sa.exc.StatementError as error:
             if isinstance(error.orig, PanicError):
                 raise error.orig from None
-            raise described(self.place, str(error.orig)) from error
+            raise self._described(str(error.orig)) from error
         except (sa.exc.SQLAlchemyError, sqlite3.Error, ModuleNotFoundError) as error:
-            raise described(self.place, str(error)) from error
+            raise self._described(str(error)) from error
+
+    def _described(self, said: str) -> LiveStoreError:
+        return described(self.place, said, self.schema.what)
 
     def _open_file(self) -> Path:
         name = self.url.database
         if not name or name == ":memory:" or name.startswith("file:"):
             raise LiveStoreError(
-                f"the live store can't be {self.url}: it would be forgotten; name a file, sqlite:///folder/live.db"
+                f"the {self.schema.what} can't be {self.url}: it would be forgotten; name a file, "
+                "sqlite:///folder/file.db"
             )
         path = Path(name).absolute()
         try:
@@ -137,8 +144,8 @@ class Database:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
             raise LiveStoreError(
-                f"the live store {path} can't be opened ({error.strerror}): see that the folder is there and that "
-                "this user may write to it"
+                f"the {self.schema.what} {path} can't be opened ({error.strerror}): see that the folder is there and "
+                "that this user may write to it"
             ) from error
         return path
 

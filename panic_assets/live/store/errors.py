@@ -79,9 +79,9 @@ _MEANINGS = (
 )
 
 
-def described(place: str, said: str) -> LiveStoreError:
+def described(place: str, said: str, what: str = "live store") -> LiveStoreError:
     """What a driver said about the database at ``place``, put so that a person can act on it."""
     low = said.lower()
     meaning = next((meaning for words, meaning in _MEANINGS if words in low), "see what the database itself reports")
     first_line = said.strip().splitlines()[0] if said.strip() else "no reason given"
-    return LiveStoreError(f"the live store {place} failed ({first_line}): {meaning}. Nothing was changed by this step")
+    return LiveStoreError(f"the {what} {place} failed ({first_line}): {meaning}. Nothing was changed by this step")

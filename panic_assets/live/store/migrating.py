@@ -6,6 +6,7 @@ Here belongs how the migrations are run; what they do is in `migrations`.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -22,7 +23,22 @@ _MIGRATING = 0x70616E6963
 _one_at_a_time = threading.Lock()
 
 
-def upgrade(engine: sa.Engine, place: str, revision: str = "head") -> None:
+@dataclass(frozen=True)
+class Schema:
+    """Whose tables a database has: what it is called in messages, and where its migrations and their state are.
+
+    Databases with other names of ``version_table`` can share one server's schema.
+    """
+
+    what: str
+    migrations: str
+    version_table: str
+
+
+LIVE = Schema("live store", "panic_assets.live.store:migrations", "alembic_version")
+
+
+def upgrade(engine: sa.Engine, place: str, revision: str = "head", schema: Schema = LIVE) -> None:
     """Run every migration up to ``revision`` that ``engine``'s database lacks, in one transaction.
 
     Several programs may call this at the same time: one migrates, the others wait and find it done.
@@ -33,7 +49,7 @@ def upgrade(engine: sa.Engine, place: str, revision: str = "head") -> None:
     from alembic import command
     from alembic.runtime.migration import MigrationContext
 
-    config, known = _config(), set(known_revisions())
+    config, known = _config(schema), set(known_revisions(schema))
     with _one_at_a_time, engine.connect().execution_options(writes=True) as connection:
         is_sqlite = connection.dialect.name == "sqlite"
         if is_sqlite:
@@ -43,17 +59,18 @@ def upgrade(engine: sa.Engine, place: str, revision: str = "head") -> None:
             with connection.begin():
                 if not is_sqlite:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
-                newer = set(MigrationContext.configure(connection).get_current_heads()) - known
+                options = {"version_table": schema.version_table}
+                newer = set(MigrationContext.configure(connection, opts=options).get_current_heads()) - known
                 if newer:
                     raise LiveStoreError(
-                        f"the live store {place} was made by a newer version of panic_assets "
+                        f"the {schema.what} {place} was made by a newer version of panic_assets "
                         f"(its tables are at {', '.join(sorted(newer))}); update panic_assets"
                     )
                 config.attributes["connection"] = connection
                 command.upgrade(config, revision)
                 if is_sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                     raise LiveStoreError(
-                        f"the live store {place} has rows that refer to rows that are gone; it was left as it was. "
+                        f"the {schema.what} {place} has rows that refer to rows that are gone; it was left as it was. "
                         "Restore the last backup"
                     )
         finally:
@@ -61,18 +78,18 @@ def upgrade(engine: sa.Engine, place: str, revision: str = "head") -> None:
                 _foreign_keys(connection, on=True)
 
 
-def known_revisions() -> list[str]:
+def known_revisions(schema: Schema = LIVE) -> list[str]:
     """The revisions that this version knows, the newest first."""
     from alembic.script import ScriptDirectory
 
-    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+    return [script.revision for script in ScriptDirectory.from_config(_config(schema)).walk_revisions()]
 
 
-def _config() -> Config:
+def _config(schema: Schema) -> Config:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", "panic_assets.live.store:migrations")
+    config.set_main_option("script_location", schema.migrations)
     return config
 
 

@@ -11,6 +11,7 @@ from panic_assets.web.pages import (
     login,
     networks,
     public,
+    studies,
     terminal,
     watchers,
 )
@@ -19,7 +20,7 @@ from panic_assets.web.security.policy import GuardedRouter
 
 router = GuardedRouter(include_in_schema=False)
 # Networks before public: /networks/new is no network called "new".
-for _module in (assets, login, networks, installations, account, admin, terminal, watchers, public):
+for _module in (assets, login, networks, installations, account, admin, terminal, watchers, studies, public):
     router.include_router(_module.router)
 
 __all__ = ["error_page", "router"]

@@ -56,7 +56,9 @@ def build() -> str:
 @cache
 def _files() -> dict[str, tuple[bytes, str]]:
     found = {}
-    for file in (resources.files("panic_assets.web") / "static").iterdir():
+    # The articles about studies look and work alike here and in reports, which bring their own style and script.
+    shared = resources.files("panic_assets.reports.study") / "shared"
+    for file in (*(resources.files("panic_assets.web") / "static").iterdir(), *shared.iterdir()):
         if file.name.rpartition(".")[2] in _TYPES:
             data = file.read_bytes()
             found[file.name] = data, f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'

@@ -42,7 +42,12 @@ REASONS = {
     "internal": "something broke",
 }
 _FOR_ALL = (("/", "Networks"), ("/models", "Models"))
-_FOR_OPERATORS = (("/networks", "My networks"), ("/installations", "Installations"), ("/account", "Account"))
+_FOR_OPERATORS = (
+    ("/networks", "My networks"),
+    ("/installations", "Installations"),
+    ("/studies", "Studies"),
+    ("/account", "Account"),
+)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:

@@ -15,17 +15,20 @@ from fastapi import Depends, Request
 
 from panic_assets.live.records import Installation, Network
 from panic_assets.live.store import ApiToken, NotThere, Session, User
+from panic_assets.studies.events.signatures import HEADER as SIGNATURE_HEADER
+from panic_assets.studies.events.signatures import trouble_of
 from panic_assets.web.errors import Problem
 from panic_assets.web.live import Live, live_of
 from panic_assets.web.security.signing import API_PREFIX, Terminal, hash_of
 
-Scope = Literal["read", "prompt", "operate", "admin"]
+Scope = Literal["read", "prompt", "train", "operate", "admin"]
 #: What each scope of an API token lets do. No token may do more than its user.
 SCOPES: dict[str, frozenset[str]] = {
     "read": frozenset({"read"}),
     "prompt": frozenset({"prompt"}),
+    "train": frozenset({"train"}),
     "operate": frozenset({"read", "prompt", "operate"}),
-    "admin": frozenset({"read", "prompt", "operate", "admin"}),
+    "admin": frozenset({"read", "prompt", "train", "operate", "admin"}),
 }
 COOKIE = "panic_session"
 TERMINAL_HEADER, TERMINAL_QUERY = "X-Terminal-Token", "token"
@@ -36,7 +39,10 @@ _LENGTHENED_AFTER = 0.1
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a request. ``trouble`` says why a credential that was shown does not hold."""
+    """Who makes a request. ``trouble`` says why a credential that was shown does not hold.
+
+    ``signed``: the request bears a signature that holds; only routes for trainers look for one.
+    """
 
     address: str
     user: User | None = None
@@ -45,13 +51,16 @@ class Caller:
     terminal: Terminal | None = None
     trouble: str | None = None
     session_grew: bool = False
+    signed: bool = False
 
     @property
     def name(self) -> str:
-        """As it is written down: ``user:ID``, ``token:ID of user:ID``, ``terminal:ID`` or ``anyone``."""
+        """As it is written down: ``user:ID``, ``token:ID of user:ID``, ``terminal:ID``, ``trainer`` or ``anyone``."""
         if self.user is not None:
             return f"token:{self.token.id} of user:{self.user.id}" if self.token else f"user:{self.user.id}"
-        return f"terminal:{self.terminal.id}" if self.terminal else "anyone"
+        if self.terminal is not None:
+            return f"terminal:{self.terminal.id}"
+        return "trainer" if self.signed else "anyone"
 
     @property
     def is_admin(self) -> bool:
@@ -96,13 +105,23 @@ def cookie_name(live: Live) -> str:
     return f"__Host-{COOKIE}" if live.settings.secure else COOKIE
 
 
-async def identify(request: Request) -> Caller:
-    """Who is calling. A bearer token counts alone; else a terminal's token and a session may both be there."""
+async def identify(request: Request, is_trainer: bool = False) -> Caller:
+    """Who is calling. A bearer token counts alone; else a terminal's token and a session may both be there.
+
+    ``is_trainer``: the route is for trainers, who ask hundreds of times a second; a token that held counts for some
+    seconds without being looked up.
+    """
     live = live_of(request)
     caller = Caller(address_of(request))
     authorization = request.headers.get("authorization", "")
     if authorization:
-        return await _by_token(live, caller, authorization)
+        known = live.trainers.known(authorization) if is_trainer else None
+        if known is not None:
+            return replace(caller, user=known[0], token=known[1])
+        caller = await _by_token(live, caller, authorization)
+        if is_trainer and caller.user is not None and caller.token is not None:
+            live.trainers.remember(authorization, caller.user, caller.token)
+        return caller
     shown = request.headers.get(TERMINAL_HEADER) or request.query_params.get(TERMINAL_QUERY)
     if shown:
         terminal = live.signer.read_terminal(shown)
@@ -110,6 +129,19 @@ async def identify(request: Request) -> Caller:
         caller = replace(caller, terminal=terminal, trouble=trouble)
     cookie = request.cookies.get(cookie_name(live))
     return await _by_cookie(live, caller, cookie) if cookie else caller
+
+
+async def signed(request: Request, caller: Caller) -> Caller:
+    """The caller, with what a signature of the body says. Without one nothing changes."""
+    header = request.headers.get(SIGNATURE_HEADER)
+    if header is None:
+        return caller
+    live = live_of(request)
+    secret = await live.thread(live.event_secret)
+    if secret is None:
+        return replace(caller, trouble="requests can't be signed here: there is no secret for training events")
+    trouble = trouble_of(header, await request.body(), secret, live.clock.now())
+    return replace(caller, signed=trouble is None, trouble=trouble or caller.trouble)
 
 
 async def _by_token(live: Live, caller: Caller, authorization: str) -> Caller:

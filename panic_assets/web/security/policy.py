@@ -17,10 +17,10 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from panic_assets.errors import PanicError
 from panic_assets.web.errors import Problem
 from panic_assets.web.live import Live, live_of
-from panic_assets.web.security.callers import CSRF_FIELD, CSRF_HEADER, Caller, Scope, identify
+from panic_assets.web.security.callers import CSRF_FIELD, CSRF_HEADER, Caller, Scope, identify, signed
 from panic_assets.web.security.cookies import put_cookie
 
-Who = Literal["public", "terminal", "operator", "admin"]
+Who = Literal["public", "terminal", "trainer", "operator", "admin"]
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -29,8 +29,9 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 class Rule:
     """Who may call a route.
 
-    ``scope`` is what an API token needs; None where no token may, only a person with a session. ``action`` is what is
-    written into the audit log when it is done. ``is_login``: it makes a session, so there is none yet to protect.
+    ``trainer`` is an operator, or a program that signs what it sends. ``scope`` is what an API token needs; None where
+    no token may, only a person with a session. ``action`` is what is written into the audit log when it is done.
+    ``is_login``: it makes a session, so there is none yet to protect.
     """
 
     who: Who
@@ -104,6 +105,10 @@ POLICY: dict[str, Rule] = {
     "DELETE /api/secrets/{name}": _admin("secret.delete"),
     "GET /api/audit": _admin(),
     "GET /api/backup": _admin("backup.download"),
+    "POST /api/events/ml": Rule("trainer", "train"),
+    "GET /api/events/ml/dead-letters": Rule("operator"),
+    "POST /api/events/ml/dead-letters/replay": _operate("dead_letters.replay"),
+    "DELETE /api/events/ml/dead-letters/{letter_id}": _operate("dead_letter.discard"),
 }
 
 
@@ -192,9 +197,11 @@ async def admit(request: Request, rule: Rule) -> Caller:
     Raises:
         Problem: 401 or 403: it does not. 415: what is sent is of a kind that nothing here takes.
     """
-    caller = await identify(request)
+    caller = await identify(request, is_trainer=rule.who == "trainer")
     if request.method not in _SAFE:
         _check_type(request)
+        if rule.who == "trainer":
+            caller = await signed(request, caller)
         if rule.is_login:
             _check_origin(request)
         elif caller.session is not None and not await _has_csrf(request, caller):
@@ -212,6 +219,8 @@ async def admit(request: Request, rule: Rule) -> Caller:
 
 def _fits(request: Request, caller: Caller, rule: Rule) -> bool:
     if rule.who == "public":
+        return True
+    if rule.who == "trainer" and caller.signed:
         return True
     network_id = request.path_params.get("network_id")
     if rule.who == "terminal" and caller.terminal is not None and caller.terminal.lets_into(network_id):

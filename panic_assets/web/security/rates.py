@@ -39,6 +39,28 @@ class Rates:
             return 0.0
 
 
+class Budgets:
+    """At most ``number`` in any minute for each key, of things that come many at a time; a whole minute's at once."""
+
+    def __init__(self, number: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._now = float(number), now
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def wait(self, key: str, number: int) -> float:
+        """Take so many; 0 if there were as many, else seconds until there are (then none is taken)."""
+        now, number = self._now(), min(number, int(self._most))
+        with self._lock:
+            left, then = self._left.get(key, (self._most, now))
+            left = min(self._most, left + (now - then) * self._most / 60)
+            taken = left >= number
+            self._left[key] = (left - number if taken else left, now)
+            self._left.move_to_end(key)
+            while len(self._left) > _ADDRESSES:
+                self._left.popitem(last=False)
+            return 0.0 if taken else (number - left) * 60 / self._most
+
+
 class Places:
     """At most ``each`` at once for a key, and ``all`` together."""
 

@@ -11,7 +11,7 @@ from panic_assets.web import pages  # noqa: F401 - adds the rules of pages to th
 from panic_assets.web.security.policy import POLICY, GuardedRouter, NoRule, Rule, add_rules, require_rules, routes_of
 from panic_assets_tests.web.server import Person, Running
 
-SCOPES = ("read", "prompt", "operate", "admin")
+SCOPES = ("read", "prompt", "train", "operate", "admin")
 #: Those that the guard lets in answer something else than these; below the guard 403 and 404 mean other things.
 REFUSED = (401, 403)
 NOBODY = "A" * 22
@@ -32,7 +32,8 @@ def expected(who: str, rule: Rule) -> bool:
         return False
     if who.startswith("token "):
         _, scope, kind = who.split()
-        allowed = {"read": {"read"}, "prompt": {"prompt"}, "operate": {"read", "prompt", "operate"}}.get(scope)
+        narrow = {"read": {"read"}, "prompt": {"prompt"}, "train": {"train"}}
+        allowed = {**narrow, "operate": {"read", "prompt", "operate"}}.get(scope)
         if rule.scope is None or (allowed is not None and rule.scope not in allowed):
             return False
         return rule.who != "admin" or kind == "admin"

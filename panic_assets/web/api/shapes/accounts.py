@@ -93,7 +93,7 @@ class TokenIn(Shape):
     """A new API token; ``days`` None: until it is revoked."""
 
     name: Word
-    scopes: list[Scope] = Field(min_length=1, max_length=4, examples=[["read", "prompt"]])
+    scopes: list[Scope] = Field(min_length=1, max_length=5, examples=[["read", "prompt"]])
     days: int | None = Field(None, ge=1, le=3650)
 
 

@@ -1,0 +1,1 @@
+"""How the tables of the event store came to be, one step after another."""
