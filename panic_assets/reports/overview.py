@@ -60,7 +60,7 @@ def experiments_of(data: Path) -> list[ExperimentLine]:
     """
     lake, registry = Lake(data / "lake"), load_registry()
     sound, broken = ExperimentFiles(data / "experiments").read()
-    in_lake = {name for table, spec in TABLES.items() if spec.partitioned for name in lake.experiments(table)}
+    in_lake = {name for table, spec in TABLES.items() if spec.of_experiment for name in lake.experiments(table)}
     asked: dict[str, Experiment | None] = {name: experiment for name, (_, experiment) in sound.items()}
     damaged: dict[str, str] = {path.stem: str(error) for path, error in broken.items() if path.stem not in asked}
     for name in in_lake - set(asked) - set(damaged):

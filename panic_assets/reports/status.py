@@ -247,7 +247,7 @@ def last_activity(lake: Lake, experiment: str) -> datetime | None:
 def size_of(lake: Lake, experiment: str) -> int:
     """Bytes of the parts that the lake holds of an experiment; one with a damaged manifest counts nothing."""
     size = 0
-    for table in (name for name, spec in TABLES.items() if spec.partitioned):
+    for table in (name for name, spec in TABLES.items() if spec.of_experiment):
         try:
             manifest = lake.manifest(table, experiment)
         except PanicError:

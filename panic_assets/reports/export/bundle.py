@@ -29,6 +29,8 @@ from panic_assets.reports.export.common import ExportError, Progress, load_runs,
 from panic_assets.reports.export.provenance import software
 
 FORMAT = 1
+#: Tables that tell of experiments: those of studies are left out.
+BUNDLED = tuple(name for name, spec in TABLES.items() if not spec.of_study)
 _BYTES_AT_ONCE = 64 * 2**20  # of pictures
 _README = """\
 # Experiment {experiment}
@@ -100,13 +102,16 @@ def export_bundle(
 def tables_of(
     lake: Lake, experiment: str, with_images: bool = True
 ) -> Iterator[tuple[str, TableSpec, Iterator[pa.Table]]]:
-    """(name in the bundle, declaration, rows in pieces) of every table, each piece with the same schema.
+    """(name in the bundle, declaration, rows in pieces) of every table that tells of experiments.
+
+    The pieces of a table have the same schema.
 
     ``image_index`` stands for ``images`` where pictures are left out: the same without the bytes.
     """
     assigned = lake.read("cluster_assignments", columns=["clustering_id"], where={"experiment": experiment})
     clusterings = set(assigned.column(0).to_pylist())
-    for name, spec in TABLES.items():
+    for name in BUNDLED:
+        spec = TABLES[name]
         if name == "images":
             if with_images:
                 yield name, spec, _pictures(lake, experiment)
@@ -145,7 +150,7 @@ def _fill(
     """Write all files into an empty folder; rows by table, and bytes of all."""
     listed: dict[str, Any] = {}
     meanings = ["# Tables of the bundle", ""]
-    progress(0, len(TABLES))
+    progress(0, len(BUNDLED))
     for done, (name, spec, pieces) in enumerate(tables_of(lake, experiment, with_images), 1):
         path = folder / "tables" / f"{name}.parquet"
         rows = _write(path, spec, pieces)
@@ -156,7 +161,7 @@ def _fill(
             **_checked(path),
         }
         meanings += section(spec)
-        progress(done, len(TABLES))
+        progress(done, len(BUNDLED))
     configs = lake.read("experiments", experiment, ["config"]).column(0).to_pylist()
     texts = {
         "TABLES.md": "\n".join(meanings).rstrip() + "\n",

@@ -17,7 +17,7 @@ import pytest
 
 from panic_assets.lake import TABLES, Lake
 from panic_assets.reports.export import bundle as module
-from panic_assets.reports.export.bundle import export_bundle
+from panic_assets.reports.export.bundle import BUNDLED, export_bundle
 from panic_assets.reports.export.common import ExportError
 from panic_assets_tests.lake.make import rows
 from panic_assets_tests.reports.export.parts import NAME
@@ -43,7 +43,7 @@ def crowded(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     for table, spec in TABLES.items():
         wanted = (
             ["other"]
-            if made.read(table, where={"experiment": NAME} if spec.partitioned else None).num_rows
+            if made.read(table, where={spec.partition: NAME} if spec.partition else None).num_rows
             else [NAME, "other"]
         )
         for experiment in wanted:
@@ -61,15 +61,15 @@ def test_every_table_comes_back(crowded: Lake, tmp_path: Path, packed: bool, mon
     told: list[tuple[int, int]] = []
     target = tmp_path / ("b.tar" if packed else "b")
     done = export_bundle(crowded, NAME, target, progress=lambda *counts: told.append(counts))
-    assert told == [(number, len(TABLES)) for number in range(len(TABLES) + 1)]
+    assert told == [(number, len(BUNDLED)) for number in range(len(BUNDLED) + 1)]
     folder = target
     if packed:
         with tarfile.open(target) as tar:
             tar.extractall(tmp_path / "out", filter="data")
         folder = tmp_path / "out" / "b"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    assert set(done.rows) == set(TABLES)
-    for table in TABLES:
+    assert set(done.rows) == set(BUNDLED) == {name for name, spec in TABLES.items() if not spec.of_study}
+    for table in BUNDLED:
         wanted = expected(crowded, table)
         assert wanted.num_rows > 0, table
         found = pq.read_table(folder / "tables" / f"{table}.parquet")
@@ -85,7 +85,7 @@ def test_every_table_comes_back(crowded: Lake, tmp_path: Path, packed: bool, mon
     for entry in manifest["tables"].values():
         assert files[entry["file"]].stat().st_size == entry["bytes"]
     meanings = files["TABLES.md"].read_text()
-    assert all(column.meaning in meanings for spec in TABLES.values() for column in spec.columns)
+    assert all(column.meaning in meanings for table in BUNDLED for column in TABLES[table].columns)
 
 
 def test_plain_readers_agree_and_infinite_deaths_stay_infinite(lake: Lake, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_plain_readers_agree_and_infinite_deaths_stay_infinite(lake: Lake, tmp_p
     infinite = sum(np.isinf(row).sum() for row in deaths)
     assert infinite > 0
     with duckdb.connect() as connection:
-        for table in TABLES:
+        for table in BUNDLED:
             (count,) = connection.execute(f"SELECT count(*) FROM '{folder / table}.parquet'").fetchone()  # type: ignore[misc]
             assert count == expected(lake, table).num_rows == pl.read_parquet(folder / f"{table}.parquet").height
         query = f"SELECT sum(len(list_filter(deaths, lambda x: isinf(x)))) FROM '{folder}/persistence_diagrams.parquet'"
