@@ -17,9 +17,10 @@ from panic_assets.cli.devices import devices_app
 from panic_assets.cli.export import export_app
 from panic_assets.cli.live import live_app, serve
 from panic_assets.cli.models import models_app
+from panic_assets.cli.studies import study_app
 from panic_assets.errors import PanicError
 
-_RUN, _LIVE, _LOOK, _KEEP, _MODELS = "Run", "Live", "Look", "Keep", "Models"
+_RUN, _STUDIES, _LIVE, _LOOK, _KEEP, _MODELS = "Run", "Studies", "Live", "Look", "Keep", "Models"
 #: Commands by the panel of the help that they are in; a trailing underscore keeps a name from Python's own.
 _COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
     _RUN: (experiments.run, experiments.resume, experiments.plan, experiments.add),
@@ -46,6 +47,7 @@ app = typer.Typer(
 for _panel, _members in _COMMANDS.items():
     for _command in _members:
         app.command(_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)
+app.add_typer(study_app, name="study", rich_help_panel=_STUDIES)
 app.add_typer(live_app, name="live", rich_help_panel=_LIVE)
 app.add_typer(export_app, name="export", rich_help_panel=_LOOK)
 app.add_typer(models_app, name="models", rich_help_panel=_MODELS)

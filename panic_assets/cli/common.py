@@ -112,8 +112,16 @@ def register(instance: dg.DagsterInstance, experiment: Experiment) -> None:
     instance.add_dynamic_partitions(str(EXPERIMENTS.name), [experiment.name])
 
 
-def execute(instance: dg.DagsterInstance, experiment: Experiment, progress: object) -> dict[str, int]:
-    """Run the job in this process; how many items each asset computed.
+def execute(
+    instance: dg.DagsterInstance,
+    partition: str,
+    progress: object,
+    job: str = "experiment",
+    tell: Callable[[str], None] = lambda words: None,
+) -> dict[str, int]:
+    """Run the job of an experiment or a study in this process; how many items each asset computed.
+
+    ``tell`` hears of checks that failed and stopped nothing.
 
     Raises:
         PanicError: a step failed or a check found something; the message is that of the cause.
@@ -125,7 +133,7 @@ def execute(instance: dg.DagsterInstance, experiment: Experiment, progress: obje
 
     try:
         with listening(progress):  # type: ignore[arg-type]
-            return execute(build_defs().resolve_job_def("experiment"), instance, experiment.name)
+            return execute(build_defs().resolve_job_def(job), instance, partition, tell)
     except JobInterrupted:
         raise KeyboardInterrupt from None
 

@@ -15,7 +15,7 @@ import typer
 
 from panic_assets import paths
 from panic_assets.cli.common import AsJson
-from panic_assets.cli.names import complete_experiment, experiment_named
+from panic_assets.cli.names import complete_experiment, complete_study, experiment_named
 from panic_assets.errors import PanicError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BROKEN, UNEXAMINED = 1, 2
 _WORDS = {"broken": ("broken", "bold red"), "to_do": ("to do", "yellow"), "hint": ("hint", "dim")}
+#: Before the name of a study where it might be taken for an experiment.
+_STUDY = "study="
 #: Tables whose rows a run computes, with what their rows are called.
 _COMPUTED = {
     "invocations": "invocations",
@@ -35,6 +37,11 @@ _COMPUTED = {
     "persistence_diagrams": "diagrams",
     "diagram_distances": "distances",
     "cluster_assignments": "points of clusters",
+    "trials": "trials",
+    "trial_metrics": "measures",
+    "lipschitz": "norms and bounds",
+    "robustness": "measures under disturbance",
+    "study_comparison": "comparisons",
 }
 
 
@@ -45,6 +52,7 @@ def doctor(
     as_json: AsJson = False,
     fix: Annotated[bool, typer.Option("--fix", help="Put aside what is broken, so that a run makes it again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    study: Annotated[str | None, typer.Option(help="Examine this study alone.", autocompletion=complete_study)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="No checksums, and no picture is decoded.")] = False,
 ) -> None:
     """Examine the lake: files, rows, and whether tables agree. Nothing is changed without --fix.
@@ -61,14 +69,14 @@ def doctor(
     try:
         experiment = experiment and experiment_named(experiment)
         with _bar() as report:
-            found = examine(data, experiment, quick, report)
+            found = examine(data, experiment, quick, report, study=study)
         if fix:
             plan = plan_mending(found)
             _print_plan(console, plan)
             if not plan.is_empty and (yes or typer.confirm("Do this?", err=as_json)):
                 mended = carry_out(plan, lambda what: console.print(f"  {what} ...", style="dim"))
                 with _bar() as report:
-                    found = examine(data, experiment, quick, report)
+                    found = examine(data, experiment, quick, report, study=study)
                 _print_mended(console, mended)
     except PanicError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -81,15 +89,16 @@ def doctor(
 
 
 def _print_examination(console: Console, found: Examination) -> None:
-    """A table for each experiment, then what was examined."""
+    """A table for each experiment and study, then what was examined."""
     from rich.table import Table
     from rich.text import Text
 
     groups: dict[str | None, list[Finding]] = {}
     for finding in found.findings:
-        groups.setdefault(finding.experiment, []).append(finding)
+        groups.setdefault(finding.owner, []).append(finding)
     for name, findings in sorted(groups.items(), key=lambda group: (group[0] is None, group[0] or "")):
-        title = f"experiment {name}" if name else "the whole lake"
+        study = findings[0].study
+        title = f"study {study}" if study else f"experiment {name}" if name else "the whole lake"
         table = Table(title=title, title_justify="left", title_style="bold", expand=True)
         table.add_column("", no_wrap=True)
         table.add_column("what does not hold", ratio=3)
@@ -105,8 +114,8 @@ def _print_examination(console: Console, found: Examination) -> None:
     word, style = ("healthy", "bold green") if found.is_sound else ("broken", "bold red")
     console.print(Text(word, style), f": {counts or 'nothing to complain of'}", sep="")
     console.print(
-        f"examined in {seen.seconds:.1f} s{quickly}: {seen.experiments} experiments, {seen.partitions} partitions of "
-        f"{seen.tables} tables, {seen.parts} parts, {seen.rows:,} rows, {size}",
+        f"examined in {seen.seconds:.1f} s{quickly}: {seen.experiments} experiments, {seen.studies} studies, "
+        f"{seen.partitions} partitions of {seen.tables} tables, {seen.parts} parts, {seen.rows:,} rows, {size}",
         highlight=False,
     )
 
@@ -151,8 +160,11 @@ def _print_mended(console: Console, mended: Mended) -> None:
         console.print(f"put aside in {folder}", highlight=False, soft_wrap=True)
     for name, rows in mended.rows.items():
         counts = ", ".join(f"{rows[table]} {word}" for table, word in _COMPUTED.items() if rows.get(table))
+        study = (name or "").removeprefix(_STUDY)
         again = (
-            f"panic import its source again, which can't be computed here (panic run {name} for the rest)"
+            f"panic study run {study}"
+            if name and study != name
+            else f"panic import its source again, which can't be computed here (panic run {name} for the rest)"
             if name in mended.imported
             else f"panic run {name}"
             if name
@@ -161,8 +173,10 @@ def _print_mended(console: Console, mended: Mended) -> None:
         console.print(f"{again}: {counts or 'some rows'} to be computed again", highlight=False)
 
 
-def _place(table: str, experiment: str | None) -> str:
-    return f"{table} of {experiment}" if experiment else table
+def _place(table: str, key: str | None) -> str:
+    from panic_assets.upkeep.findings import owner_of
+
+    return f"{table} of {owner_of((table, key))}" if key else table
 
 
 @contextmanager

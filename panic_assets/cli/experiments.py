@@ -47,7 +47,7 @@ def _run(file: Path, quiet: bool, as_json: bool) -> None:
     experiment = adopt(file)
     with dagster_instance() as instance, StageProgress(silent=quiet) as progress:
         register_partition(instance, experiment)
-        computed = execute(instance, experiment, progress)
+        computed = execute(instance, experiment.name, progress)
     if as_json:
         made = write_summary(paths.data_dir(), experiment.name)
         print_json({"computed": computed} | vars(made))

@@ -13,7 +13,7 @@ import typer
 
 from panic_assets import paths
 from panic_assets.cli.common import AsJson, dagster_instance, print_json, progress_bar, state_folder
-from panic_assets.cli.names import complete_experiment
+from panic_assets.cli.names import complete_experiment, complete_study
 from panic_assets.errors import PanicError
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from panic_assets.upkeep.restore import Restored
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+Studies = Annotated[
+    list[str] | None,
+    typer.Option("--study", help="A study, alone or beside experiments; repeatable.", autocompletion=complete_study),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would go, and change nothing.")]
 
 
@@ -56,7 +60,7 @@ def delete(
         if as_json:
             print_json({"plan": plan, "done": None})
         return
-    _ask(yes, f"Delete {experiment} from {data}?")
+    ask(yes, f"Delete {experiment} from {data}?")
     done = delete_experiment(data, experiment, now=now, with_file=with_file, keep_leftovers=keep_files, tell=_tell)
     _unregister(experiment)
     if as_json:
@@ -87,24 +91,25 @@ def gc(
         if as_json:
             print_json({"found": found, "removed": None})
         return
-    _ask(yes, "Remove it?")
+    ask(yes, "Remove it?")
     with progress_bar("removed") as progress:
         removed = collect(data, seconds, progress)
     if as_json:
         print_json({"found": found, "removed": removed})
     else:
-        print(f"removed: {_size(removed.bytes)}")
+        print(f"removed: {size_of(removed.bytes)}")
 
 
 def backup(
     target: Annotated[Path, typer.Argument(help="A folder (a later backup adds what is new), .tar or .tar.zst.")],
     experiments: Annotated[list[str] | None, typer.Argument(help="Experiments; by default all.")] = None,
+    studies: Studies = None,
     link: Annotated[bool, typer.Option("--link", help="Hard links instead of copies, on the same disk.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Drop from the folder what is not backed up now.")] = False,
     with_dagster: Annotated[bool, typer.Option("--with-dagster", help="Take Dagster's records along.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Back up experiments with all their tables and files, while they may be running.
+    """Back up experiments and studies with all their tables and files, while they may be running.
 
     Not in it: caches, models, and Dagster's records unless asked for.
     """
@@ -113,14 +118,23 @@ def backup(
     data = paths.data_dir()
     state = state_folder() if with_dagster else None
     with progress_bar("parts") as progress:
-        done = back_up(data, target, experiments or None, progress, link=link, prune=prune, dagster_state=state)
+        done = back_up(
+            data,
+            target,
+            experiments or None,
+            progress,
+            studies=studies or None,
+            link=link,
+            prune=prune,
+            dagster_state=state,
+        )
     if as_json:
         print_json(done)
     else:
-        print(
-            f"{done.target}: {_count(len(done.experiments), 'experiment')}, {_files(done.files)}, {_size(done.bytes)}"
-        )
-        print(f"  new in it: {_files(done.copied)}, {_size(done.copied_bytes)}")
+        held = _count(len(done.experiments), "experiment")
+        held += f", {_studies(len(done.studies))}" if done.studies else ""
+        print(f"{done.target}: {held}, {_files(done.files)}, {size_of(done.bytes)}")
+        print(f"  new in it: {_files(done.copied)}, {size_of(done.copied_bytes)}")
         for name in done.kept:
             print(f"  {name}: kept as an earlier backup has it (--prune drops it)")
         for note in done.notes:
@@ -135,12 +149,13 @@ def backup(
 def restore(
     source: Annotated[Path, typer.Argument(help="A folder or tar file that `panic backup` wrote.")],
     experiments: Annotated[list[str] | None, typer.Argument(help="Experiments; by default all.")] = None,
+    studies: Studies = None,
     into: Annotated[Path | None, typer.Option(help="Data directory; by default this one.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Check the backup, and write nothing.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace what is there and differs.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring experiments back from a backup, or check it; what is there and sound is left as it is."""
+    """Bring experiments and studies back from a backup, or check it; what is there and sound is left as it is."""
     from panic_assets.upkeep.backup_sources import open_source
     from panic_assets.upkeep.backup_sources import verify as verify_all
     from panic_assets.upkeep.restore import restore as bring_back
@@ -151,16 +166,18 @@ def restore(
         return
     data = (into or paths.data_dir()).absolute()
     with progress_bar("parts") as progress:
-        done = bring_back(source, data, experiments or None, replace_others=replace, on_progress=progress)
+        done = bring_back(
+            source, data, experiments or None, studies=studies or None, replace_others=replace, on_progress=progress
+        )
     if into is None or data == paths.data_dir():
-        _register(done.experiments)
+        _register(done.experiments, done.studies)
     if as_json:
         print_json(done)
     else:
         _show_restored(done, data)
 
 
-def _ask(yes: bool, question: str) -> None:
+def ask(yes: bool, question: str) -> None:
     """Go on if the answer is yes.
 
     Raises:
@@ -179,11 +196,11 @@ def _show_deletion(plan: Deletion, data: Path, now: bool, with_file: bool, keep_
     print(f"Of {plan.experiment} in {data}:")
     for share in plan.tables:
         rows = "damaged" if share.rows is None else _count(share.rows, "row")
-        print(f"  {share.table:<22} {rows:>16} {_size(share.bytes):>12}")
+        print(f"  {share.table:<22} {rows:>16} {size_of(share.bytes):>12}")
     for left in plan.leftovers:
         kept = " (kept)" if keep_files else ""
-        print(f"  {left.path.relative_to(data)!s:<22} {_files(left.files):>16} {_size(left.bytes):>12}{kept}")
-    print(f"  {'in all':<22} {'':>16} {_size(plan.bytes):>12}")
+        print(f"  {left.path.relative_to(data)!s:<22} {_files(left.files):>16} {size_of(left.bytes):>12}{kept}")
+    print(f"  {'in all':<22} {'':>16} {size_of(plan.bytes):>12}")
     if plan.points:
         lent = f"; {_count(plan.medoids, 'cluster')} have their medoid in it" if plan.medoids else ""
         print(f"Clusters: {_count(plan.points, 'point')} of it go{lent}. They are made to fit what stays.")
@@ -199,8 +216,8 @@ def _show_deletion(plan: Deletion, data: Path, now: bool, with_file: bool, keep_
 
 
 def _show_deleted(done: Deleted) -> None:
-    print(f"deleted {done.experiment}: {_size(done.freed)} freed", end="")
-    print(f"; {_size(done.later)} follow with `panic gc` in a day" if done.later else "")
+    print(f"deleted {done.experiment}: {size_of(done.freed)} freed", end="")
+    print(f"; {size_of(done.later)} follow with `panic gc` in a day" if done.later else "")
     if done.moved:
         print(f"its file is now {done.moved}")
 
@@ -213,15 +230,15 @@ def _show_garbage(found: Garbage, data: Path) -> None:
     for kind, meaning in KINDS.items():
         items = found.of(kind)
         if items:
-            print(f"{kind}: {_size(sum(item.bytes for item in items))}, {meaning}")
+            print(f"{kind}: {size_of(sum(item.bytes for item in items))}, {meaning}")
             for item in items[:5]:
-                print(f"  {item.path.relative_to(data)}: {_files(item.files)}, {_size(item.bytes)}")
+                print(f"  {item.path.relative_to(data)}: {_files(item.files)}, {size_of(item.bytes)}")
             if len(items) > 5:
                 print(f"  and {len(items) - 5} more places")
     if found.items:
-        print(f"in all: {_size(found.bytes)}")
+        print(f"in all: {size_of(found.bytes)}")
     if found.waiting:
-        print(f"{_size(found.waiting)} more may still be read, and go later")
+        print(f"{size_of(found.waiting)} more may still be read, and go later")
     for reason in found.left:
         print(f"left alone: {reason}")
 
@@ -232,15 +249,18 @@ def _show_verified(found: Verified, source: Path, as_json: bool) -> None:
             {
                 "created_at": found.backup.created_at,
                 "experiments": found.backup.experiments,
+                "studies": found.backup.studies,
                 "files": len(found.backup.files),
                 "bytes": found.backup.bytes,
                 "damaged": found.damaged,
             }
         )
     elif not found.damaged:
-        print(f"{source}: sound. {_files(len(found.backup.files))}, {_size(found.backup.bytes)}")
+        print(f"{source}: sound. {_files(len(found.backup.files))}, {size_of(found.backup.bytes)}")
         print(f"  from {found.backup.created_at}, by {found.backup.tool}")
         print(f"  experiments: {', '.join(found.backup.experiments) or 'none'}")
+        if found.backup.studies:
+            print(f"  studies: {', '.join(found.backup.studies)}")
     if found.damaged:
         told = "; ".join(f"{name}: {reason}" for name, reason in found.damaged.items())
         raise PanicError(f"{source}: {_files(len(found.damaged))} damaged or missing: {told}")
@@ -248,7 +268,8 @@ def _show_verified(found: Verified, source: Path, as_json: bool) -> None:
 
 def _show_restored(done: Restored, data: Path) -> None:
     back = f"{_count(done.written, 'partition')} written, {done.same} were there"
-    print(f"{data}: {', '.join(done.experiments) or 'nothing'}")
+    back_again = [*done.experiments, *(f"study {name}" for name in done.studies)]
+    print(f"{data}: {', '.join(back_again) or 'nothing'}")
     print(f"  {back}" + (f", {_files(done.mended)} mended" if done.mended else ""))
     if done.replaced:
         print(f"  replaced: {', '.join(done.replaced)}; what they held goes with `panic gc` in a day")
@@ -268,12 +289,13 @@ def _unregister(experiment: str) -> None:
             instance.delete_dynamic_partition(name, experiment)
 
 
-def _register(experiments: tuple[str, ...]) -> None:
-    from panic_assets.defs.partitions import EXPERIMENTS
+def _register(experiments: tuple[str, ...], studies: tuple[str, ...]) -> None:
+    from panic_assets.defs.partitions import EXPERIMENTS, STUDIES
 
-    if experiments:
+    if experiments or studies:
         with dagster_instance() as instance:
-            instance.add_dynamic_partitions(str(EXPERIMENTS.name), list(experiments))
+            for partitions, names in ((EXPERIMENTS, experiments), (STUDIES, studies)):
+                instance.add_dynamic_partitions(str(partitions.name), list(names))
 
 
 def _tell(words: str) -> None:
@@ -284,9 +306,14 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def _studies(number: int) -> str:
+    return "1 study" if number == 1 else f"{number} studies"
+
+
 def _files(number: int) -> str:
     return _count(number, "file")
 
 
-def _size(size: int) -> str:
+def size_of(size: int) -> str:
+    """Bytes in words."""
     return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"

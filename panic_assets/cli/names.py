@@ -18,7 +18,8 @@ from panic_assets.errors import PanicError
 LATEST = "latest"
 _HEX = re.compile(r"[0-9a-f]{4,32}")
 _SHOWN = 5  # candidates that an error names
-_PARTITION = "experiment="
+_PARTITION, _STUDY = "experiment=", "study="
+_SUFFIXES = (".yaml", ".yml", ".json")
 _MANIFEST = "_manifest.json"
 _DELETING = "_deleting"  # what is being deleted is no longer there
 _NOTHING = "there is none yet. `panic run FILE` runs one, `panic import` brings one in"
@@ -52,9 +53,9 @@ def experiment_named(text: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UnknownName(f"{text!r} may be {_either(found)}; type more of the name")
+        raise UnknownName(f"{text!r} may be {either(found)}; type more of the name")
     near = get_close_matches(text, known, n=3, cutoff=0.5)
-    hint = f"did you mean {_either(near)}?" if near else f"there are: {_some(known)}" if known else _NOTHING
+    hint = f"did you mean {either(near)}?" if near else f"there are: {some(known)}" if known else _NOTHING
     raise UnknownName(f"there is no experiment {text!r}; {hint}")
 
 
@@ -64,6 +65,13 @@ def known_experiments() -> list[str]:
 
     sound, broken = ExperimentFiles(paths.experiments_dir()).read()
     return sorted({*sound, *(path.stem for path in broken), *_last_commits()})
+
+
+def known_studies() -> set[str]:
+    """All studies that there are as a file, in the lake, or as a folder of trainings; a file counts by its stem."""
+    files = {path.stem for path in paths.studies_dir().glob("[!.]*") if path.suffix in _SUFFIXES}
+    trained = {path.name for path in paths.training_dir().glob("[!.]*") if path.is_dir()}
+    return files | trained | set(_last_commits(_STUDY))
 
 
 def latest_experiment() -> str:
@@ -158,9 +166,7 @@ def _by_id(view: str, column: str, text: str, what: str, form: str, columns: str
         return rows[0]
     if not rows:
         raise Unmatched(f"no id of {what} begins with {text}; give {form}")
-    raise UnknownName(
-        f"{text} may be {_either(['/'.join(map(str, row)) for row in rows])}; type more digits, or {form}"
-    )
+    raise UnknownName(f"{text} may be {either(['/'.join(map(str, row)) for row in rows])}; type more digits, or {form}")
 
 
 def _source_ids() -> list[tuple[str, str]]:
@@ -171,26 +177,30 @@ def _source_ids() -> list[tuple[str, str]]:
     return [(row["experiment"], row["source_id"]) for row in rows]
 
 
-def _last_commits() -> dict[str, float]:
-    """When each experiment of the lake was written to for the last time, in Unix seconds."""
+def _last_commits(partition: str = _PARTITION) -> dict[str, float]:
+    """When each experiment (or study) of the lake was written to for the last time, in Unix seconds."""
     last: dict[str, float] = {}
-    for path in paths.lake_dir().glob(f"*/{_PARTITION}*/{_MANIFEST}"):
+    for path in paths.lake_dir().glob(f"*/{partition}*/{_MANIFEST}"):
         try:
             at = path.stat().st_mtime
         except FileNotFoundError:  # deleted just now
             continue
-        name = path.parent.name.removeprefix(_PARTITION)
+        name = path.parent.name.removeprefix(partition)
         last[name] = max(at, last.get(name, 0.0))
-    return {name: at for name, at in last.items() if not (paths.lake_dir() / _DELETING / name).exists()}
+    # The record of a deletion bears the bare name of an experiment.
+    going, prefix = paths.lake_dir() / _DELETING, "" if partition == _PARTITION else partition
+    return {name: at for name, at in last.items() if not (going / f"{prefix}{name}").exists()}
 
 
-def _either(names: Sequence[str]) -> str:
+def either(names: Sequence[str]) -> str:
+    """``one, two or three``, a few of them."""
     shown = list(names[:_SHOWN])
     more = ", ..." if len(names) > _SHOWN else ""
     return (", ".join(shown) + more) if more else " or ".join(shown)
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Names in a row, a dozen at most."""
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
 
 
@@ -200,16 +210,22 @@ def _some(names: Sequence[str]) -> str:
 def complete_experiment(incomplete: str) -> list[str]:
     """Names of experiments that begin so. A file counts by its stem."""
     folder = paths.experiments_dir()
-    files = {path.stem for path in folder.glob("*") if path.suffix in (".yaml", ".yml", ".json")}
-    return _beginning(files | set(_last_commits()) | {LATEST}, incomplete)
+    files = {path.stem for path in folder.glob("*") if path.suffix in _SUFFIXES}
+    return beginning(files | set(_last_commits()) | {LATEST}, incomplete)
+
+
+def complete_study(incomplete: str) -> list[str]:
+    """Names of studies that begin so."""
+    return beginning(known_studies(), incomplete)
 
 
 def complete_model(incomplete: str) -> list[str]:
     """Names of models that begin so."""
     from panic_assets.models.registry import load_registry
 
-    return _beginning(load_registry(), incomplete)
+    return beginning(load_registry(), incomplete)
 
 
-def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
+def beginning(names: Iterable[str], incomplete: str) -> list[str]:
+    """Names that begin so, sorted."""
     return sorted(name for name in names if name.startswith(incomplete) and not name.startswith("."))

@@ -259,6 +259,7 @@ def clusters(context: dg.AssetExecutionContext, config: Reclustering, laboratory
             *(analysis.name for analysis in ANALYSES),
         )
     ]
+    + [dg.AssetDep("study_comparison", partition_mapping=dg.AllPartitionMapping())]
     + [dg.AssetDep("clusters"), dg.AssetDep("compaction")],
     kinds={"duckdb"},
     pool=LAKE_POOL,

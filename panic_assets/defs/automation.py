@@ -15,6 +15,7 @@ from panic_assets.defs.intervals import SENSOR_SECONDS
 from panic_assets.defs.notify import Notice, tell
 from panic_assets.defs.partitions import EXPERIMENTS
 from panic_assets.defs.resources import Laboratory, Models
+from panic_assets.defs.studies import is_of_study
 from panic_assets.defs.upkeep import UPKEEP_ASSETS
 from panic_assets.defs.watching import Look, Memory, has_changes, look, news, stamp_of
 from panic_assets.experiment import Experiment
@@ -103,15 +104,15 @@ def experiment_files(
     found = look(paths, known, lambda experiment: _check(experiment, registry))
     untold, told = news(found.problems, before.told)
     if untold:
-        _tell_of_files(context, laboratory, untold)
+        tell_of_files(context, laboratory, untold)
     changed = [name for name, value in found.ready.items() if before.started.get(name) != value]
-    running = _running(context.instance) if changed else set()
+    running = running_partitions(context.instance, of_studies=False) if changed else set()
     starting = [name for name in changed if name not in running][:STARTS_AT_ONCE]
     started = {name: before.started[name] for name in found.ready if name in before.started}
     started |= {name: found.ready[name] for name in starting}
     cursor = Memory(found.files, started, told, own_models).dump()
     if not starting:
-        return dg.SensorResult(skip_reason=_reason(found, changed), cursor=cursor)
+        return dg.SensorResult(skip_reason=reason_of(found, changed), cursor=cursor)
     partitions = set(context.instance.get_dynamic_partitions(str(EXPERIMENTS.name)))
     new = [name for name in starting if name not in partitions]
     return dg.SensorResult(
@@ -127,8 +128,8 @@ def _check(experiment: Experiment, registry: Registry) -> None:
     registry.with_overrides(experiment.models)
 
 
-def _running(instance: dg.DagsterInstance) -> set[str]:
-    """Experiments with a run that is not over, or that failed and is about to be retried."""
+def running_partitions(instance: dg.DagsterInstance, of_studies: bool) -> set[str]:
+    """Experiments, or studies, with a run that is not over, or that failed and is about to be retried."""
     unfinished = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
     failed = instance.get_runs(
         dg.RunsFilter(
@@ -139,10 +140,13 @@ def _running(instance: dg.DagsterInstance) -> set[str]:
     )
     # Runs of other processes than a code server have no origin, and are not retried.
     awaited = [run for run in failed if _RETRIED_AS not in run.tags and run.remote_job_origin is not None]
-    return {run.tags[_PARTITION] for run in [*unfinished, *awaited] if _PARTITION in run.tags}
+    # An experiment and a study may have one name.
+    ours = [run for run in [*unfinished, *awaited] if is_of_study(run) == of_studies]
+    return {run.tags[_PARTITION] for run in ours if _PARTITION in run.tags}
 
 
-def _tell_of_files(context: dg.SensorEvaluationContext, laboratory: Laboratory, problems: Mapping[str, str]) -> None:
+def tell_of_files(context: dg.SensorEvaluationContext, laboratory: Laboratory, problems: Mapping[str, str]) -> None:
+    """Notify people of files that can't be run as written."""
     for name, problem in problems.items():
         context.log.warning(f"{name}: {problem}")
     words = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
@@ -152,10 +156,11 @@ def _tell_of_files(context: dg.SensorEvaluationContext, laboratory: Laboratory, 
         context.log.warning(f"the webhook was not told: {became}")
 
 
-def _reason(found: Look, waiting: list[str]) -> str:
-    parts = [f"{len(found.ready)} experiments, none new or changed"]
+def reason_of(found: Look, waiting: list[str], what: str = "experiments") -> str:
+    """Why nothing is started."""
+    parts = [f"{len(found.ready)} {what}, none new or changed"]
     if waiting:
-        parts = [f"{len(found.ready)} experiments; changed, and started when their run is over: {', '.join(waiting)}"]
+        parts = [f"{len(found.ready)} {what}; changed, and started when their run is over: {', '.join(waiting)}"]
     if found.unsettled:
         parts.append(f"{len(found.unsettled)} files are still being written: {', '.join(found.unsettled[:5])}")
     parts += [f"{name} is broken: {problem}" for name, problem in sorted(found.problems.items())[:10]]

@@ -10,6 +10,7 @@ from panic_assets.defs.intervals import SENSOR_SECONDS
 from panic_assets.defs.launch import words_of_failure
 from panic_assets.defs.notify import Notice, tell
 from panic_assets.defs.resources import Laboratory
+from panic_assets.defs.studies import is_of_study
 
 _WILL_RETRY, _PARTITION = "dagster/will_retry", "dagster/partition"
 
@@ -29,7 +30,8 @@ def failures(context: dg.RunFailureSensorContext, laboratory: Laboratory) -> Non
 def notice_of(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> Notice:
     """What is said of a failed run; ``message`` is Dagster's own, told where no step has failed."""
     partition, will_retry = run.tags.get(_PARTITION), run.tags.get(_WILL_RETRY) == "true"
-    what = f"experiment {partition}" if partition else f"job {run.job_name}"
+    kind = "study" if is_of_study(run) else "experiment"
+    what = f"{kind} {partition}" if partition else f"job {run.job_name}"
     checks = [
         {"check": check.check_name, "asset": check.asset_key.to_user_string(), "description": check.description}
         for check in _failed_checks(instance, run.run_id)
@@ -40,7 +42,7 @@ def notice_of(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) ->
     facts = {
         "run_id": run.run_id,
         "job": run.job_name,
-        "experiment": partition,
+        kind: partition,
         "failed_checks": checks,
         "will_retry": will_retry,
     }
@@ -50,7 +52,8 @@ def notice_of(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) ->
 def _failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetCheckEvaluation]:
     entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     events = [entry.dagster_event for entry in entries if entry.dagster_event is not None]
-    return [data for event in events if not (data := event.asset_check_evaluation_data).passed]
+    found = [event.asset_check_evaluation_data for event in events]
+    return [check for check in found if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR]
 
 
 def _causes(instance: dg.DagsterInstance, run_id: str) -> list[str]:

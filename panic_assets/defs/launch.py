@@ -1,11 +1,11 @@
-"""Running the experiment job in this process, with an event log, for the command line.
+"""Running a job in this process, with an event log, for the command line.
 
 Here belongs starting a job and saying what became of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -25,8 +25,15 @@ class JobInterrupted(JobFailed):
     """A person ended the job, by Ctrl-C for instance."""
 
 
-def execute(job: dg.JobDefinition, instance: dg.DagsterInstance, experiment: str) -> dict[str, int]:
-    """Run the job for one experiment; how many items each asset computed this time.
+def execute(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    partition: str,
+    tell: Callable[[str], None] = lambda words: None,
+) -> dict[str, int]:
+    """Run the job for one experiment or study; how many items each asset computed this time.
+
+    ``tell`` hears of checks that failed and stopped nothing.
 
     Raises:
         JobFailed: with the cause, and the run to look at in the UI.
@@ -36,14 +43,18 @@ def execute(job: dg.JobDefinition, instance: dg.DagsterInstance, experiment: str
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            partition_key=experiment,
+            partition_key=partition,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     if not result.success:
         cause = _cause(result)
         kind = JobInterrupted if cause == _INTERRUPTED else JobFailed
-        raise kind(f"experiment {experiment}: {cause}\n(run {result.run_id}; `make dev` shows its log)")
+        what = getattr(job.partitions_def, "name", job.name)
+        raise kind(f"{what} {partition}: {cause}\n(run {result.run_id}; `make dev` shows its log)")
+    for check in result.get_asset_check_evaluations():
+        if not check.passed:
+            tell(f"check {check.check_name}: {check.description or _facts(check)}")
     computed: dict[str, int] = {}
     for event in result.get_asset_materialization_events():
         value = event.materialization.metadata.get("computed")
@@ -70,12 +81,16 @@ def _alive(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
 
 def _cause(result: dg.ExecuteInProcessResult) -> str:
     for check in result.get_asset_check_evaluations():  # first, as a check that fails fails its step, too
-        if not check.passed:
+        if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR:
             return f"check {check.check_name}: {check.description}"
     for event in result.all_node_events:
         if event.is_step_failure:
             return words_of_failure(event)
     return "the job failed for no recorded reason"
+
+
+def _facts(check: dg.AssetCheckEvaluation) -> str:
+    return ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
 
 
 def words_of_failure(event: dg.DagsterEvent) -> str:

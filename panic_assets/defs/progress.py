@@ -27,6 +27,12 @@ def listening(listener: Listener) -> Iterator[None]:
         _listeners.remove(listener)
 
 
+def tell_listeners(asset: str, done: int, total: int, facts: Mapping[str, str | float]) -> None:
+    """Let the listeners of this process know how far an asset is."""
+    for listener in _listeners:
+        listener(asset, done, total, facts)
+
+
 class Observer:
     """Tells how far a step is, at most every ten seconds."""
 
@@ -50,8 +56,7 @@ class Observer:
         self._tell(done, total, {})
 
     def _tell(self, done: int, total: int, facts: dict[str, str | float]) -> None:
-        for listener in _listeners:
-            listener(self._asset, done, total, facts)
+        tell_listeners(self._asset, done, total, facts)
         if time.monotonic() - self._last < _SECONDS_BETWEEN:
             return
         self._last = time.monotonic()

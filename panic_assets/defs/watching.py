@@ -1,4 +1,4 @@
-"""What a folder of experiment files held at the last look, and what is new now.
+"""What a folder of files (of experiments, of studies) held at the last look, and what is new now.
 
 Here belongs telling files that are ready from those that are still being written or are broken, cheaply: a file is read
 when its stamp changes, and never twice. Starting runs is the sensor's business.
@@ -14,20 +14,22 @@ from hashlib import blake2b
 from pathlib import Path
 
 from panic_assets.errors import PanicError
-from panic_assets.experiment import Experiment, ExperimentError
+from panic_assets.experiment import Experiment
 from panic_assets.loop.ids import content_id
 
 #: A file that was touched less than so many seconds ago may still be being written.
 SETTLED_SECONDS = 2.0
 #: Seconds of one look that may go into reading files; the rest is read at the next one.
 READING_SECONDS = 2.0
+#: Gives the name in a file, and a fingerprint that changes when what is in it does.
+Identify = Callable[[Path], tuple[str, str]]
 _FORM = 1
 _LONGEST = 1000  # letters of a problem: it is kept with each tick
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A file as it was read: its experiment and that one's fingerprint, or what is wrong with it."""
+    """A file as it was read: the name in it and its fingerprint, or what is wrong with it."""
 
     stamp: str
     name: str = ""
@@ -39,7 +41,7 @@ class Seen:
 class Memory:
     """What is remembered between two looks; its JSON is the cursor of the sensor.
 
-    ``files``: by file name. ``started``: fingerprint of each experiment when it was last started. ``told``: what was
+    ``files``: by file name. ``started``: fingerprint of each name when it was last started. ``told``: what was
     said to be wrong, by file name. ``models``: stamp of the person's own model registry.
     """
 
@@ -78,7 +80,7 @@ class Memory:
 class Look:
     """What a look at the folder found.
 
-    ``ready``: fingerprints of the experiments of good files, by name. ``unsettled``: files that are left for the next
+    ``ready``: fingerprints of what good files hold, by name. ``unsettled``: files that are left for the next
     look. ``problems``: what is wrong with each broken file.
     """
 
@@ -99,6 +101,17 @@ def look(
         check: raises a `PanicError` for an experiment that can't be run.
         now: Unix time in seconds, for tests.
     """
+
+    def identify(path: Path) -> tuple[str, str]:
+        experiment = Experiment.load(path)
+        check(experiment)
+        return experiment.name, fingerprint(experiment)
+
+    return look_at(paths, before, identify, now)
+
+
+def look_at(paths: list[Path], before: Mapping[str, Seen], identify: Identify, now: float | None = None) -> Look:
+    """Look at files of any kind, as `look` does. ``identify`` raises a `PanicError` for a file that is not right."""
     files: dict[str, Seen] = {}
     unsettled = []
     now = time.time() if now is None else now
@@ -116,7 +129,7 @@ def look(
             if known is not None:  # what it said before holds until it can be read
                 files[path.name] = known
         else:
-            files[path.name] = _read(path, stamp, check)
+            files[path.name] = _read(path, stamp, identify)
     ready, claimed = dict[str, str](), dict[str, str]()
     problems = {}
     for name, seen in files.items():
@@ -164,15 +177,13 @@ def _stamp(path: Path) -> tuple[str, float]:
     return _digest(content.encode()), max(status.st_mtime, status.st_ctime)
 
 
-def _read(path: Path, stamp: str, check: Callable[[Experiment], None]) -> Seen:
+def _read(path: Path, stamp: str, identify: Identify) -> Seen:
     try:
-        experiment = Experiment.load(path)
-        check(experiment)
-    except ExperimentError as error:
-        return Seen(stamp, problem="; ".join(" ".join(problem.split()) for problem in error.problems)[:_LONGEST])
-    except PanicError as error:  # of the registry: an override that its model does not take
-        return Seen(stamp, problem=" ".join(str(error).split())[:_LONGEST])
-    return Seen(stamp, experiment.name, fingerprint(experiment))
+        return Seen(stamp, *identify(path))
+    except PanicError as error:
+        # Those of files name each problem; one of the registry is an override that its model does not take.
+        problems = getattr(error, "problems", [str(error)])
+        return Seen(stamp, problem="; ".join(" ".join(problem.split()) for problem in problems)[:_LONGEST])
 
 
 def _digest(content: bytes) -> str:

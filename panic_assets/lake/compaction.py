@@ -63,7 +63,7 @@ class _Groups:
         self._spec = spec
         self._batches = batches
         # Columns that hold one value in all rows of a label set order nothing, and would be most of the memory.
-        same = {*spec.labels, "experiment"} if spec.partitioned else {*spec.labels}
+        same = {*spec.labels, spec.partition}
         by = [name for name in spec.sort if name not in same]
         self._order = np.arange(sum(batch.num_rows for batch in batches), dtype=np.int64)
         if by:

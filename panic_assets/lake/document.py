@@ -17,8 +17,9 @@ def tables_page() -> str:
         "",
         "Made from `panic_assets/lake/schemas.py` by `python -m panic_assets.lake.document`; change it there.",
         "",
-        "Partitioned tables lie under `data/lake/<table>/experiment=<key>/`, the others under `data/lake/<table>/`.",
-        "Join on `experiment`, `run_number` and `sequence_number`.",
+        "Partitioned tables lie under `data/lake/<table>/experiment=<key>/` or `data/lake/<table>/study=<key>/`, the "
+        "others under `data/lake/<table>/`. Join those of experiments on `experiment`, `run_number` and "
+        "`sequence_number`, those of studies on `study` and `trial_id`.",
         "",
     ]
     for spec in TABLES.values():
@@ -30,7 +31,7 @@ def section(spec: TableSpec) -> Iterator[str]:
     """The lines of one table."""
     yield f"## {spec.name}"
     yield ""
-    kind = "Partitioned by experiment" if spec.partitioned else "Over all experiments"
+    kind = f"Partitioned by {spec.partition}" if spec.partitioned else "Over all experiments"
     yield f"{spec.meaning} {kind}; key: {', '.join(spec.key)}; schema version {spec.schema_version}."
     yield ""
     yield "| column | type | unit | null | meaning |"

@@ -46,12 +46,11 @@ class CorruptPart(LakeError):
 
     def __init__(self, path: Path, expected: str, found: str) -> None:
         self.path = path
-        key = path.parent.name.removeprefix("experiment=")
-        again = (
-            f"`panic delete {key}` and run the experiment again"
-            if key != path.parent.name
-            else f"delete the folder {path.parent} and materialise again"
-        )
+        partition, _, key = path.parent.name.partition("=")
+        again = {
+            "experiment": f"`panic delete {key}` and run the experiment again",
+            "study": f"`panic study delete {key}` and run the study again",
+        }.get(partition, f"delete the folder {path.parent} and materialise again")
         super().__init__(
             f"{path}: expected {expected}; found {found}. Put the file back from a backup, or {again}; "
             "nothing else in the lake is touched by it"

@@ -45,7 +45,10 @@ class Retired:
 
 @dataclass(frozen=True)
 class Manifest:
-    """State of one partition; ``generation`` grows by one with each commit, 0 is "never committed"."""
+    """State of one partition; ``generation`` grows by one with each commit, 0 is "never committed".
+
+    ``experiment`` is the partition's key: that of an experiment, or in tables of studies that of a study.
+    """
 
     table: str
     experiment: str | None

@@ -1,9 +1,11 @@
 """Removal: what was deleted is gone for readers at once, and stays on the disk until none can hold it any more.
 
 Here belong the two marks that a deletion leaves. ``_deleted.json`` in a partition's folder lists the parts of a
-partition whose manifest is gone, with the time. A file in ``_deleting`` of the lake names an experiment that is being
-deleted as a whole: from its first moment on the experiment is gone, however few of its tables are. Which tables there
-are, and what else hangs on an experiment, belongs to the callers.
+partition whose manifest is gone, with the time. A file in ``_deleting`` of the lake names an experiment (``<key>``) or
+a study (``study=<key>``) that is being deleted as a whole: from its first moment on it is gone, however few of its
+tables are. Which tables there are, and what else hangs on it, belongs to the callers.
+
+``partition`` says in all functions what ``key`` names: an experiment, or a study of perhaps the same name.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from pathlib import Path
 from panic_assets.lake.durable import TEMPORARY, replace_file, sync_folder
 from panic_assets.lake.errors import CorruptPart, LakeError
 from panic_assets.lake.manifest import MANIFEST, Manifest, Retired, load_manifest
+from panic_assets.lake.specs import EXPERIMENT_KEY, STUDY_KEY, owner
 
 DELETED = "_deleted.json"
 DELETING = "_deleting"
-#: Behind the experiment's name once its tables are gone and only what is made of all experiments must follow.
+#: Behind the name once the tables are gone and only what is made of all experiments, or of all tables, must follow.
 _FOLLOWING = ".following"
 
 
@@ -120,8 +123,8 @@ def _save(folder: Path, entries: Iterable[Retired]) -> None:
     replace_file(folder / DELETED, json.dumps({"retired": [vars(entry) for entry in entries]}).encode())
 
 
-def begin_deletion(root: Path, experiment: str) -> None:
-    """Put on record that an experiment goes; from here on it is gone. Call it with the locks of its partitions held.
+def begin_deletion(root: Path, key: str, partition: str = EXPERIMENT_KEY) -> None:
+    """Put on record that an experiment or study goes; it is gone from here on. Its partitions' locks must be held.
 
     The record is a name without content, which a full disk still takes.
     """
@@ -129,49 +132,60 @@ def begin_deletion(root: Path, experiment: str) -> None:
     while True:
         folder.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):  # another deletion ended just now and took the folder away
-            (folder / experiment).touch()
+            record_of(root, key, partition).touch()
             break
     sync_folder(folder)
 
 
-def tables_are_gone(root: Path, experiment: str) -> None:
-    """Put on record that only what was made of all experiments must follow; a new run may start."""
-    folder = root / DELETING
-    os.replace(folder / experiment, folder / f"{experiment}{_FOLLOWING}")
-    sync_folder(folder)
+def tables_are_gone(root: Path, key: str, partition: str = EXPERIMENT_KEY) -> None:
+    """Put on record that only what was made of all must follow; a new run may start."""
+    record = record_of(root, key, partition)
+    os.replace(record, record.with_name(f"{record.name}{_FOLLOWING}"))
+    sync_folder(record.parent)
 
 
-def end_deletion(root: Path, experiment: str) -> None:
+def end_deletion(root: Path, key: str, partition: str = EXPERIMENT_KEY) -> None:
     """Take the record of a deletion away: all of it is done."""
-    folder = root / DELETING
-    (folder / f"{experiment}{_FOLLOWING}").unlink(missing_ok=True)
+    record = record_of(root, key, partition)
+    record.with_name(f"{record.name}{_FOLLOWING}").unlink(missing_ok=True)
     with suppress(OSError):  # there are others, or it was not there
-        folder.rmdir()
+        record.parent.rmdir()
 
 
-def deletions(root: Path) -> dict[str, bool]:
-    """Experiments whose deletion has begun and not ended; True while some of their tables may still be there."""
+def deletions(root: Path, partition: str = EXPERIMENT_KEY) -> dict[str, bool]:
+    """Experiments, or studies, whose deletion has not ended; True while some of their tables may still be there."""
     try:
         names = os.listdir(root / DELETING)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    found = {name.removesuffix(_FOLLOWING): False for name in sorted(names)}
-    return found | {name: True for name in names if not name.endswith(_FOLLOWING)}
+    prefix = owner(partition, "")
+    # No key has such a sign in it: what has it is a record of another kind.
+    own = sorted(
+        name.removeprefix(prefix) for name in names if name.startswith(prefix) and "=" not in name.removeprefix(prefix)
+    )
+    found = {name.removesuffix(_FOLLOWING): False for name in own}
+    return found | {name: True for name in own if not name.endswith(_FOLLOWING)}
 
 
-def is_going(root: Path, experiment: str | None) -> bool:
-    """Whether the experiment's deletion has begun, and some of its tables may still be there."""
-    return experiment is not None and (root / DELETING / experiment).exists()
+def is_going(root: Path, key: str | None, partition: str | None = EXPERIMENT_KEY) -> bool:
+    """Whether the deletion of an experiment or study has begun, and some of its tables may still be there."""
+    return key is not None and partition is not None and record_of(root, key, partition).exists()
 
 
-def refuse_while_going(root: Path, experiment: str | None) -> None:
+def record_of(root: Path, key: str, partition: str) -> Path:
+    """The file that says that an experiment or study is being deleted, while that is so."""
+    return root / DELETING / owner(partition, key)
+
+
+def refuse_while_going(root: Path, key: str | None, partition: str | None = EXPERIMENT_KEY) -> None:
     """Keep a writer away from what is being deleted.
 
     Raises:
-        LakeError: the experiment's deletion was begun and has not ended.
+        LakeError: its deletion was begun and has not ended.
     """
-    if is_going(root, experiment):
+    if is_going(root, key, partition):
+        command = "panic study delete" if partition == STUDY_KEY else "panic delete"
         raise LakeError(
-            f"experiment {experiment}: its deletion has begun and not ended; finish it first, with "
-            f"`panic delete {experiment}` or `panic gc`"
+            f"{partition} {key}: its deletion has begun and not ended; finish it first, with "
+            f"`{command} {key}` or `panic gc`"
         )

@@ -26,7 +26,7 @@ def conform(spec: TableSpec, rows: Rows, fixed: Mapping[str, str] | None = None)
     """Check rows and bring them to the table's exact types, split by labels: (labels, table) pairs without empty ones.
 
     Absent nullable columns become null. Types are widened only where no value can change. ``fixed`` are columns that
-    must hold one given value in all rows; they join the labels, except ``experiment``.
+    must hold one given value in all rows; they join the labels, except the column that the table is partitioned by.
 
     Raises:
         SchemaViolation: a missing or unknown column, a wrong type, a null or a value that does not belong.
@@ -46,7 +46,7 @@ def conform(spec: TableSpec, rows: Rows, fixed: Mapping[str, str] | None = None)
             if not pc.all(mask).as_py():
                 other = part[name].filter(pc.invert(mask))[0].as_py()
                 raise SchemaViolation(spec.name, name, f"{value!r} in every row", repr(other))
-        names = [*spec.labels, *(name for name in (fixed or {}) if name != "experiment" and name not in spec.labels)]
+        names = [*spec.labels, *(name for name in (fixed or {}) if name != spec.partition and name not in spec.labels)]
         result.append(({name: str(part[name][0].as_py()) for name in names}, part))
     return result
 

@@ -1,8 +1,8 @@
 """The integrity rules: what must be true between and within tables, as SQL that finds the rows that break it.
 
 Here belong the rules alone; the asset checks and whoever else examines a lake run them. Each query runs on the views
-of :func:`panic_assets.lake.connect` and selects the broken rows; ``$experiment`` is the one that is judged, where the
-rule is for one.
+of :func:`panic_assets.lake.connect` and selects the broken rows; ``$experiment`` (or ``$study``) is the one that is
+judged, where the rule is for one.
 """
 
 from __future__ import annotations
@@ -13,16 +13,26 @@ from typing import Any
 
 import duckdb
 
+from panic_assets.lake.specs import EXPERIMENT_KEY
+
 
 @dataclass(frozen=True)
 class Rule:
-    """``name`` in snake case; ``asset`` whose rows it judges; ``meaning`` for the person who reads a failure."""
+    """``name`` in snake case; ``asset`` whose rows it judges; ``meaning`` for the person who reads a failure.
+
+    ``partition`` says what is judged at a time: an experiment, a study, or (None) the whole lake.
+    """
 
     name: str
     asset: str
     meaning: str
     broken: str
-    of_experiment: bool = True
+    partition: str | None = EXPERIMENT_KEY
+
+    @property
+    def of_experiment(self) -> bool:
+        """Whether it judges one experiment at a time."""
+        return self.partition == EXPERIMENT_KEY
 
 
 @dataclass(frozen=True)
@@ -47,9 +57,9 @@ class Verdict:
         return f"{self.count} {noun} of {self.rule.asset} {verb} the rule that {self.rule.meaning}: {rows}{more}"
 
 
-def judge(connection: duckdb.DuckDBPyConnection, rule: Rule, experiment: str | None = None) -> Verdict:
-    """Run one rule."""
-    parameters = {"experiment": experiment} if rule.of_experiment else {}
+def judge(connection: duckdb.DuckDBPyConnection, rule: Rule, key: str | None = None) -> Verdict:
+    """Run one rule; ``key`` names the experiment or study that is judged."""
+    parameters = {rule.partition: key} if rule.partition is not None else {}
     count = connection.execute(f"SELECT count(*) FROM ({rule.broken})", parameters).fetchall()[0][0]
     examples: list[dict[str, Any]] = []
     if count:
@@ -262,7 +272,7 @@ RULES = (
            LEFT JOIN embeddings e ON e.experiment = a.experiment AND e.run_number = a.run_number
              AND e.sequence_number = a.sequence_number AND e.embedding_model = a.embedding_model AND e.space = g.space
            WHERE g.clustering_id IS NULL OR e.space IS NULL OR (a.cluster != -1 AND c.cluster IS NULL)""",
-        of_experiment=False,
+        partition=None,
     ),
     Rule(
         "medoids_are_members",
@@ -273,7 +283,7 @@ RULES = (
              AND a.experiment = c.medoid_experiment AND a.run_number = c.medoid_run_number
              AND a.sequence_number = c.medoid_sequence_number
            WHERE a.cluster IS NULL""",
-        of_experiment=False,
+        partition=None,
     ),
     Rule(
         "cluster_sizes_add_up",
@@ -286,6 +296,6 @@ RULES = (
            SELECT c.embedding_model, c.size, count(a.cluster), c.clustering_id FROM clusters c
            LEFT JOIN cluster_assignments a ON a.clustering_id = c.clustering_id AND a.cluster = c.cluster
            GROUP BY c.clustering_id, c.embedding_model, c.cluster, c.size HAVING count(a.cluster) != c.size""",
-        of_experiment=False,
+        partition=None,
     ),
 )

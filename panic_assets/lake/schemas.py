@@ -1,8 +1,8 @@
 """The tables of the lake.
 
-This, ``analysis_tables`` and ``imported_tables`` are the only places that say what a table holds. Writers are checked
-against them, the catalog's views and the documentation are made from them. How rows get into files belongs to the
-neighbours (`rows`, `parts`, `writer`).
+This and the neighbours whose names end in ``_tables`` are the only places that say what a table holds. Writers are
+checked against them, the catalog's views and the documentation are made from them. How rows get into files belongs to
+`rows`, `parts` and `writer`.
 
 A table may gain nullable columns (raise its ``schema_version``); a column never changes its type or meaning.
 """
@@ -37,6 +37,7 @@ from panic_assets.lake.specs import (
     time,
     vector_type,
 )
+from panic_assets.lake.study_tables import STUDY_TABLES
 
 __all__ = ["MIB", "SCHEMA_VERSION", "TABLES", "VECTOR", "Column", "TableSpec", "table_spec", "vector_type"]
 
@@ -322,7 +323,7 @@ TABLES: dict[str, TableSpec] = {
             ),
             key=("clustering_id",),
             sort=("embedding_model", "clustering_id"),
-            partitioned=False,
+            partition=None,
             labels=("embedding_model",),
             schema_version=2,
         ),
@@ -346,7 +347,7 @@ TABLES: dict[str, TableSpec] = {
             ),
             key=("clustering_id", "cluster"),
             sort=("embedding_model", "clustering_id", "cluster"),
-            partitioned=False,
+            partition=None,
             labels=("embedding_model",),
             schema_version=2,
         ),
@@ -366,12 +367,13 @@ TABLES: dict[str, TableSpec] = {
             ),
             key=("clustering_id", "experiment", "run_number", "sequence_number"),
             sort=("embedding_model", "clustering_id", "experiment", "run_number", "sequence_number"),
-            partitioned=False,
+            partition=None,
             labels=("embedding_model",),
             schema_version=2,
         ),
         *ANALYSIS_TABLES,
         *IMPORTED_TABLES,
+        *STUDY_TABLES,
     )
 }
 

@@ -1,7 +1,7 @@
 """What a table is: columns with type, unit and meaning, keys, order and storage settings.
 
 Here belong the shapes of a declaration, and the columns that many tables have. The tables themselves are declared in
-``schemas`` and ``analysis_tables``.
+``schemas`` and its neighbours whose names end in ``_tables``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import pyarrow as pa
 from panic_assets.lake.errors import LakeError
 
 MIB = 1024 * 1024
+#: What a table can be partitioned by: the name of a column, and of the folders, ``experiment=<key>``.
+EXPERIMENT_KEY, STUDY_KEY = "experiment", "study"
 
 # Nested fields are called "element" because Parquet calls them so: the type is then the same before and after a file.
 _FLOAT32 = pa.field("element", pa.float32(), nullable=False)
@@ -32,6 +34,11 @@ def vector_type(dimension: int) -> pa.DataType:
     return pa.list_(_FLOAT32, dimension)
 
 
+def owner(partition: str, key: str) -> str:
+    """The name of an experiment or a study that nothing else has: ``demo`` is an experiment, ``study=demo`` a study."""
+    return key if partition == EXPERIMENT_KEY else f"{partition}={key}"
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: its Arrow type, its unit ("" for none), what it means, and whether it may be null."""
@@ -47,10 +54,11 @@ class Column:
 class TableSpec:
     """One table.
 
-    ``key`` names a row once. ``sort`` is the order of rows, a total one for rows with distinct keys. ``labels`` are
-    string columns that every part holds one value of, so that readers skip parts by the manifest alone. A
-    ``content_addressed`` table keeps the first row of each key and ignores later ones. ``part_bytes`` bounds the
-    parts that compaction makes.
+    ``partition`` is the first column of a table that has a folder for each value of it (an experiment, a study), None
+    for a table that has one folder. ``key`` names a row once. ``sort`` is the order of rows, a total one for rows with
+    distinct keys. ``labels`` are string columns that every part holds one value of, so that readers skip parts by the
+    manifest alone. A ``content_addressed`` table keeps the first row of each key and ignores later ones. ``part_bytes``
+    bounds the parts that compaction makes.
     """
 
     name: str
@@ -58,7 +66,7 @@ class TableSpec:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     sort: tuple[str, ...]
-    partitioned: bool = True
+    partition: str | None = EXPERIMENT_KEY
     labels: tuple[str, ...] = ()
     row_group_rows: int = 122_880
     compression: str = "zstd"
@@ -67,6 +75,21 @@ class TableSpec:
     content_addressed: bool = False
     part_bytes: int = 1 << 62
     schema_version: int = 1
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether there is a folder for each experiment or study."""
+        return self.partition is not None
+
+    @property
+    def of_experiment(self) -> bool:
+        """Whether there is a folder for each experiment."""
+        return self.partition == EXPERIMENT_KEY
+
+    @property
+    def of_study(self) -> bool:
+        """Whether there is a folder for each study."""
+        return self.partition == STUDY_KEY
 
     @property
     def names(self) -> list[str]:
@@ -126,7 +149,8 @@ def time(name: str, meaning: str, nullable: bool = False) -> Column:
     return Column(name, TIME, "UTC", meaning, nullable)
 
 
-EXPERIMENT = text("experiment", "Key of the experiment.")
+EXPERIMENT = text(EXPERIMENT_KEY, "Key of the experiment.")
+STUDY = text(STUDY_KEY, "Key of the study.")
 RUN = number("run_number", pa.int32(), "Number of the run within its experiment, from 0.")
 SEQUENCE = number("sequence_number", pa.int32(), "Place of the invocation in its run, from 0.")
 OUTPUT = number("sequence_number", pa.int32(), "Place of the embedded output in its run, from 0; -1 is the prompt.")

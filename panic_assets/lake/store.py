@@ -36,13 +36,13 @@ from panic_assets.lake.removal import (
 )
 from panic_assets.lake.rows import Where, labels_verdict, sorted_rows, stack
 from panic_assets.lake.schemas import TABLES, TableSpec, table_spec
+from panic_assets.lake.specs import EXPERIMENT_KEY, STUDY_KEY
 from panic_assets.lake.writer import LOCK, Writer
 
 #: Readers may hold dropped parts this long: a day, longer than any query.
 GRACE_SECONDS = 24 * 3600.0
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_PARTITION = "experiment="
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,10 @@ class Problem:
 
 
 class Lake:
-    """Tables under one folder; ``root`` need not exist yet. Cheap to make, safe to share between threads."""
+    """Tables under one folder; ``root`` need not exist yet. Cheap to make, safe to share between threads.
+
+    ``experiment`` is in all methods the key of a partition; in tables of studies that is a study.
+    """
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).absolute()
@@ -71,37 +74,59 @@ class Lake:
             LakeError: an unknown table, or a key that is missing, needless or malformed.
         """
         spec = table_spec(table)
-        if not spec.partitioned:
+        if spec.partition is None:
             if experiment is not None:
-                raise LakeError(f"table {table} is not partitioned; leave the experiment ({experiment!r}) out")
+                raise LakeError(f"table {table} is not partitioned; leave the key ({experiment!r}) out")
             return self.root / table
         if experiment is None:
-            raise LakeError(f"table {table} is partitioned; name the experiment")
+            raise LakeError(f"table {table} is partitioned; name the {spec.partition}")
         if not _KEY.fullmatch(experiment):
             raise LakeError(f"{experiment!r} can't be a partition: 1 to 63 of a-z, 0-9, _ and -, no _ or - first")
-        return self.root / table / f"{_PARTITION}{experiment}"
+        return self.root / table / f"{spec.partition}={experiment}"
 
-    def experiments(self, table: str) -> list[str]:
+    def keys(self, table: str) -> list[str]:
         """Partitions of the table that were committed, sorted.
 
         Raises:
             LakeError: the table is unknown or not partitioned.
         """
-        if not table_spec(table).partitioned:
+        partition = table_spec(table).partition
+        if partition is None:
             raise LakeError(f"table {table} is not partitioned")
-        going = deletions(self.root)
-        found = (self.root / table).glob(f"{_PARTITION}*/{MANIFEST}")
-        keys = sorted(path.parent.name.removeprefix(_PARTITION) for path in found)
+        going = deletions(self.root, partition)
+        found = (self.root / table).glob(f"{partition}=*/{MANIFEST}")
+        keys = sorted(path.parent.name.removeprefix(f"{partition}=") for path in found)
         return [key for key in keys if not going.get(key)]
 
+    def experiments(self, table: str) -> list[str]:
+        """Experiments that the table was committed for, sorted.
+
+        Raises:
+            LakeError: the table is unknown or not partitioned by experiment.
+        """
+        return self._keys_of(EXPERIMENT_KEY, table)
+
+    def studies(self, table: str) -> list[str]:
+        """Studies that the table was committed for, sorted.
+
+        Raises:
+            LakeError: the table is unknown or not partitioned by study.
+        """
+        return self._keys_of(STUDY_KEY, table)
+
+    def _keys_of(self, partition: str, table: str) -> list[str]:
+        if table_spec(table).partition != partition:
+            raise LakeError(f"table {table} is not partitioned by {partition}")
+        return self.keys(table)
+
     def manifest(self, table: str, experiment: str | None = None) -> Manifest | None:
-        """The partition's manifest now; None if nothing was committed, or the experiment is being deleted."""
+        """The partition's manifest now; None if nothing was committed, or it is being deleted with all that is its."""
         folder = self.folder(table, experiment)
-        return None if is_going(self.root, experiment) else load_manifest(folder)
+        return None if is_going(self.root, experiment, table_spec(table).partition) else load_manifest(folder)
 
     def manifests(self, table: str) -> list[tuple[Path, Manifest]]:
-        """Folder and manifest of every committed partition, sorted by experiment."""
-        keys: Sequence[str | None] = self.experiments(table) if table_spec(table).partitioned else [None]
+        """Folder and manifest of every committed partition, sorted by key."""
+        keys: Sequence[str | None] = self.keys(table) if table_spec(table).partitioned else [None]
         pairs = [(self.folder(table, key), self.manifest(table, key)) for key in keys]
         return [(folder, manifest) for folder, manifest in pairs if manifest is not None]
 
@@ -130,7 +155,7 @@ class Lake:
         columns: Sequence[str] | None = None,
         where: Where | None = None,
     ) -> pa.Table:
-        """Rows in the table's order; of all experiments, or of one, or of those that a condition names.
+        """Rows in the table's order; of all partitions, or of one, or of those that a condition names.
 
         ``where`` maps columns to a value, or to a list or set of values; parts and row groups that can't hold them
         are not read. Vectors come as ``fixed_size_list<float32>[d]``, or as lists where sizes differ. Without rows the
@@ -146,11 +171,11 @@ class Lake:
             spec.column(name)
         wanted = spec.names if columns is None else list(columns)
         keys: Sequence[str | None] = [experiment]
-        if experiment is None and spec.partitioned:
-            keys = self.experiments(table)
-            if "experiment" in where:
-                named = {"experiment": where["experiment"]}
-                keys = [key for key in keys if labels_verdict({"experiment": str(key)}, named)]
+        if experiment is None and spec.partition is not None:
+            keys = self.keys(table)
+            if spec.partition in where:
+                named = {spec.partition: where[spec.partition]}
+                keys = [key for key in keys if labels_verdict({spec.partition: str(key)}, named)]
         read = list(dict.fromkeys([*wanted, *spec.sort]))
         tables = [part for key in keys for part in self._read_partition(spec, key, read, where) if part.num_rows]
         if not tables:
@@ -226,15 +251,28 @@ class Lake:
             PartitionLocked: a writer is at work on one of them; nothing was deleted.
             LakeWriteError: the disk is full or refuses.
         """
-        folders = [self.folder(table, experiment) for table, spec in reversed(TABLES.items()) if spec.partitioned]
+        self._delete_all(EXPERIMENT_KEY, experiment, now)
+
+    def delete_study(self, study: str, now: bool = False) -> None:
+        """Delete all partitions of a study, as `delete_experiment` those of an experiment, which stays.
+
+        Raises:
+            PartitionLocked: a writer is at work on one of them; nothing was deleted.
+            LakeWriteError: the disk is full or refuses.
+        """
+        self._delete_all(STUDY_KEY, study, now)
+
+    def _delete_all(self, partition: str, key: str, now: bool) -> None:
+        tables = [table for table, spec in reversed(TABLES.items()) if spec.partition == partition]
+        folders = [self.folder(table, key) for table in tables]
         with ExitStack() as locks:
             # Also those of tables that hold nothing, so that no writer starts them meanwhile; but last.
             for folder in sorted(folders, key=lambda folder: not folder.exists()):
                 locks.enter_context(locked(folder / LOCK))
-            begin_deletion(self.root, experiment)
+            begin_deletion(self.root, key, partition)
             for folder in folders:
                 self._delete(folder, now)
-            tables_are_gone(self.root, experiment)
+            tables_are_gone(self.root, key, partition)
 
     def _delete(self, folder: Path, now: bool) -> None:
         if not now:
@@ -288,13 +326,13 @@ class Lake:
         return removed
 
     def places(self) -> list[tuple[str, str | None]]:
-        """(table, experiment) of every partition's folder on the disk, of those also that hold nothing any more."""
+        """(table, key) of every partition's folder on the disk, of those also that hold nothing any more."""
         found: list[tuple[str, str | None]] = []
         for table, spec in TABLES.items():
-            folder = self.root / table
+            folder, prefix = self.root / table, f"{spec.partition}="
             if not spec.partitioned:
                 found += [(table, None)] if folder.is_dir() else []
                 continue
-            keys = (path.name.removeprefix(_PARTITION) for path in folder.glob(f"{_PARTITION}*") if path.is_dir())
+            keys = (path.name.removeprefix(prefix) for path in folder.glob(f"{prefix}*") if path.is_dir())
             found += [(table, key) for key in sorted(keys) if _KEY.fullmatch(key)]
         return found

@@ -40,11 +40,11 @@ class Writer:
     error of the caller and raises.
     """
 
-    def __init__(self, folder: Path, spec: TableSpec, experiment: str | None, timeout: float = 0.0) -> None:
-        self._folder, self._spec, self._experiment = folder, spec, experiment
+    def __init__(self, folder: Path, spec: TableSpec, key: str | None, timeout: float = 0.0) -> None:
+        self._folder, self._spec, self._key = folder, spec, key
         self._timeout = timeout
         self._lock: int | None = None
-        self._manifest = Manifest(spec.name, experiment, 0, spec.schema_version)
+        self._manifest = Manifest(spec.name, key, 0, spec.schema_version)
         self._parts: list[Part] = []
         self._properties: dict[str, Any] = {}
         self._buffers: dict[_Labels, list[pa.Table]] = {}
@@ -56,11 +56,11 @@ class Writer:
 
         Raises:
             PartitionLocked: another writer is at work.
-            LakeError: the experiment is being deleted.
+            LakeError: the experiment or study is being deleted.
         """
         self._lock = acquire(self._folder / LOCK, self._timeout)
         try:
-            refuse_while_going(self._folder.parent.parent, self._experiment)
+            refuse_while_going(self._folder.parent.parent, self._key, self._spec.partition)
             self._manifest = load_manifest(self._folder) or self._manifest
             self._roll_back()
             remove_strays(self._folder, self._manifest)
@@ -169,7 +169,7 @@ class Writer:
 
     @property
     def _own(self) -> dict[str, str]:
-        return {"experiment": self._experiment} if self._experiment is not None else {}
+        return {self._spec.partition: self._key} if self._spec.partition and self._key is not None else {}
 
     @property
     def _changed(self) -> bool:
@@ -252,7 +252,7 @@ class Writer:
         dropped = [Retired(part.file, now) for part in before.parts if part.file not in current]
         manifest = Manifest(
             self._spec.name,
-            self._experiment,
+            self._key,
             before.generation + 1,
             self._spec.schema_version,
             tuple(self._parts),

@@ -71,7 +71,8 @@ class Trainer:
             epochs=trained.epochs if trained else tuple(watch.epochs),
             error_type=trained.error_type if trained else type(error).__name__,
             reason=watch.reason or (trained.error if trained else words_of(error)),
-            mlflow_run_id=mlflow_run_id,
+            # Asked for again: after an outage a run of MLflow may begin late.
+            mlflow_run_id=self._log.run_id(trial.trial_id) if self._log else None,
             model_run_id=self._teller.model_run_id,
         )
         if trained and trained.model is not None and trained.state == "completed":
@@ -197,7 +198,7 @@ class _Watch:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Models are so small that threads of one product mostly wait for one another, by far the most on a busy machine."""
+    """Models are so small that threads of one product mostly wait for one another, most of all on a busy machine."""
     import torch
 
     threads = torch.get_num_threads()

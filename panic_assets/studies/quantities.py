@@ -57,7 +57,7 @@ def is_ratio(metric: str) -> bool:
 def words(metric: str) -> str:
     """A measure's name as a person would say it."""
     if metric.startswith("robust_area_"):
-        attack, norm = metric.removeprefix("robust_area_").split("_")
+        attack, _, norm = metric.removeprefix("robust_area_").partition("_")
         return f"mean accuracy under {_ATTACKS.get(attack, attack)} ({_NORMS.get(norm, norm)})"
     return _WORDS.get(metric, metric.replace("_", " "))
 

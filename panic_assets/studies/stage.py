@@ -7,7 +7,7 @@ reads what the first left behind, so that each can be done anew by itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +164,9 @@ def compare(bench: Bench, spec: StudySpec) -> str | None:
     if spec.comparison:
         try:
             made = comparison.compare(rows, spec.comparison.reference, spec.claim)
+            if spec.search:
+                search, reference = spec.search, spec.comparison.reference
+                made += comparison.compare_searches(rows, reference, select=search.metric, direction=search.direction)
         except comparison.ComparisonError as error:
             problem = str(error)
     write_comparison(bench.lake, spec.name, claim.comparison_rows(made, spec.claim))
@@ -173,6 +176,9 @@ def compare(bench: Bench, spec: StudySpec) -> str | None:
 def reconcile(bench: Bench, study: str, mend: bool = True) -> Reconciled:
     """Make MLflow agree with the lake about every trial of a study, and say how far it does.
 
+    Runs that the platform did not know of, such as those made after an outage, are told to it, so that links lead both
+    ways.
+
     Raises:
         TrackingError: MLflow does not answer.
     """
@@ -180,14 +186,29 @@ def reconcile(bench: Bench, study: str, mend: bool = True) -> Reconciled:
     from panic_assets.studies.tracking.reconcile import reconcile
 
     lake = bench.lake
-    return reconcile(
-        study_trials(lake, study),
+    trials = study_trials(lake, study)
+    done = reconcile(
+        trials,
         study_metrics(lake, study),
         bench.mlflow_uri,
         artifacts=study_artifacts(lake, study),
         contents_too=False,
         mend=mend,
+        root=bench.root,
     )
+    if mend and done.links:
+        _link(bench, study, trials, done.links)
+    return done
+
+
+def _link(bench: Bench, study: str, trials: Sequence[TrialRow], links: Mapping[str, str]) -> None:
+    from panic_assets.studies.to_lake import write_trials
+    from panic_assets.studies.tracking.linking import tell_links
+
+    with bench.store() as store, bench.client(study, store) as client:
+        tell_links(client, trials, links)
+        client.flush(_PATIENCE_SECONDS)
+        write_trials(_current(store, last_summary(bench, study)), bench.lake, study)
 
 
 def share(bench: Bench, spec: StudySpec, files: Sequence[Path]) -> None:

@@ -102,7 +102,9 @@ class Teller:
                 event_id=event_id,
             )
         elif record.state == "cancelled":
-            self._client.trial_cancelled(trial_id, reason, duration_ms=duration, event_id=event_id)
+            self._client.trial_cancelled(
+                trial_id, reason, metrics=record.all_metrics, duration_ms=duration, event_id=event_id
+            )
         else:
             self._client.trial_failed(
                 trial_id,

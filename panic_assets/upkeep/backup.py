@@ -1,4 +1,4 @@
-"""Backing up: experiments, their tables and files, as they were together, while writers go on.
+"""Backing up: experiments and studies, their tables and files, as they were together, while writers go on.
 
 Here belongs what goes into a backup, in which order, and what becomes of damage. Bytes are copied by
 ``backup_stores``. Left out on purpose: caches, which are made again; models, which have their own sources; Dagster's
@@ -9,26 +9,32 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeAlias
 
 from panic_assets.files import ExperimentFiles
 from panic_assets.lake import CorruptPart, Lake
 from panic_assets.lake.manifest import Manifest
-from panic_assets.lake.specs import near
-from panic_assets.upkeep.backup_format import Backup, BackupError, part_name
+from panic_assets.lake.specs import EXPERIMENT_KEY, STUDY_KEY, near, owner
+from panic_assets.upkeep.backup_format import A, Backup, BackupError, part_name, place_of
 from panic_assets.upkeep.backup_stores import Store, store_for
-from panic_assets.upkeep.snapshot import State, clusters_fit, experiments_of, state_of
+from panic_assets.upkeep.leftovers import files_of_studies
+from panic_assets.upkeep.snapshot import State, clusters_fit, experiments_of, state_of, studies_of
 
 #: How often what was changed under the copying hands is looked at anew.
 _ROUNDS, _TRIES = 8, 100
 #: Files of the data directory that say what models there are and what they may do.
 SETTINGS = ("models.yaml", "remote_code.yaml")
 _NO_CLUSTERS = "clusters are not in it and are made anew when it is restored: "
+_HELD = {EXPERIMENT_KEY: experiments_of, STUDY_KEY: studies_of}
+#: Beginnings of places whose files stay in a backup until it is pruned.
+_GROWING = ("experiments/", "studies/", "training/")
+Asked: TypeAlias = Mapping[str, Sequence[str]]
 Progress = Callable[[int, int], None]
 
 
@@ -36,8 +42,9 @@ Progress = Callable[[int, int], None]
 class BackupDone:
     """What was written: ``copied`` files are new in it, of all that it has.
 
-    ``damaged``: experiments that could not be copied, with the reason; ``kept``: those that come from an earlier
-    backup, because the lake holds them no more or damaged, or they were not asked for. ``notes`` are for the reader.
+    ``damaged``: experiments and studies (``study=<key>``) that could not be copied, with the reason; ``kept``: those
+    that come from an earlier backup, because the lake holds them no more or damaged, or they were not asked for.
+    ``notes`` are for the reader.
     """
 
     target: Path
@@ -49,6 +56,7 @@ class BackupDone:
     damaged: dict[str, str]
     kept: tuple[str, ...]
     notes: tuple[str, ...]
+    studies: tuple[str, ...] = ()
 
 
 def back_up(
@@ -57,31 +65,32 @@ def back_up(
     experiments: Sequence[str] | None = None,
     on_progress: Progress | None = None,
     *,
+    studies: Sequence[str] | None = None,
     link: bool = False,
     prune: bool = False,
     dagster_state: Path | None = None,
 ) -> BackupDone:
-    """Write a backup of all experiments, or of some, to a folder, a ``.tar`` or a ``.tar.zst``.
+    """Write a backup of all experiments and studies, or of some, to a folder, a ``.tar`` or a ``.tar.zst``.
 
-    Each experiment is taken as it was at one moment; of a whole backup the clusters fit. A folder that is a backup
-    already gets what is new; experiments that are not written now stay in it, or go with ``prune``. Until the end the
-    target is what it was before. ``link``: hard links instead of copies. ``dagster_state``: a folder whose SQLite
-    files are taken along.
+    Where ``experiments`` or ``studies`` are named, these are all of it. Each is taken as it was at one moment; of a
+    whole backup the clusters fit, and the store of the studies' events is in it. A folder that is a backup already gets
+    what is new; what is not written now stays in it, or goes with ``prune``. Until the end the target is what it was
+    before. ``link``: hard links instead of copies. ``dagster_state``: a folder whose SQLite files are taken along.
 
     Raises:
-        BackupError: an unknown experiment, or the target is something else or can't be written.
+        BackupError: an unknown experiment or study, or the target is something else or can't be written.
         PartitionLocked: another process is writing the same backup.
     """
     lake = Lake(data / "lake")
-    if experiments is not None:
-        _check_names(data, lake, experiments)
+    asked: Asked | None = None
+    if experiments is not None or studies is not None:
+        asked = {EXPERIMENT_KEY: experiments or (), STUDY_KEY: studies or ()}
+        _check_names(data, lake, asked)
     target = target.absolute()
     with store_for(target, link) as store:
-        work = _Work(lake, store, experiments, on_progress or (lambda done, total: None))
+        work = _Work(lake, store, asked, on_progress or (lambda done, total: None))
         work.take_all()
-        documents = {
-            place: store.add(place, content) for place, content in _documents(data, experiments, dagster_state)
-        }
+        documents = {place: store.add(place, content) for place, content in _documents(data, asked, dagster_state)}
         backup, kept = _composed(work, store, documents, prune)
         store.finish(backup)
     return BackupDone(
@@ -94,87 +103,89 @@ def back_up(
         work.damaged,
         tuple(kept),
         backup.notes,
+        tuple(backup.studies),
     )
 
 
 class _Work:
-    """The copying of tables: states of experiments, and of what is made of all of them."""
+    """The copying of tables: states of experiments and studies, and of what is made of all experiments."""
 
-    def __init__(self, lake: Lake, store: Store, asked: Sequence[str] | None, on_progress: Progress) -> None:
+    def __init__(self, lake: Lake, store: Store, asked: Asked | None, on_progress: Progress) -> None:
         self._lake, self._store, self._asked, self._on_progress = lake, store, asked, on_progress
-        self.states: dict[str, State] = {}
+        self.states: dict[tuple[str, str], State] = {}  # by what it is of (experiment, study) and its name
         self.clusters: State = {}
         self.damaged: dict[str, str] = {}
         self.notes: list[str] = []
         self._done = 0
 
     def take_all(self) -> None:
-        """Copy the experiments, then look whether the clusters fit them; if not, what has changed since is copied."""
+        """Copy studies and experiments, then look whether the clusters fit; if not, what has changed is copied."""
+        self._take_all_of(STUDY_KEY)
         for _ in range(_ROUNDS):
             clusters = self._take(None) if self._asked is None else {}
             before = dict(self.states)
-            self._take_experiments()
+            self._take_all_of(EXPERIMENT_KEY)
             if self._asked is not None:
                 self.notes.append(f"{_NO_CLUSTERS}they belong to all experiments")
                 return
-            if self.damaged:
+            if any(not name.startswith(owner(STUDY_KEY, "")) for name in self.damaged):
                 self.notes.append(f"{_NO_CLUSTERS}a table is damaged")
                 return
-            if clusters_fit(self._lake, clusters, self.states):
+            experiments = {key: state for (kind, key), state in self.states.items() if kind == EXPERIMENT_KEY}
+            if clusters_fit(self._lake, clusters, experiments):
                 self.clusters = clusters
                 return
             if self.states == before:
                 break
         self.notes.append(f"{_NO_CLUSTERS}they did not fit the experiments while these were copied")
 
-    def _take_experiments(self) -> None:
-        names = list(self._asked) if self._asked is not None else experiments_of(self._lake)
-        for name in set(self.states) - set(names):
-            del self.states[name]
+    def _take_all_of(self, partition: str) -> None:
+        names = list(self._asked[partition]) if self._asked is not None else _HELD[partition](self._lake)
+        for place in [place for place in self.states if place[0] == partition and place[1] not in names]:
+            del self.states[place]
         for name in names:
+            place, told = (partition, name), owner(partition, name)
             try:
-                if name not in self.damaged and self.states.get(name) != state_of(self._lake, name):
-                    self.states[name] = self._take(name)
+                if told not in self.damaged and self.states.get(place) != state_of(self._lake, name, partition):
+                    self.states[place] = self._take(name, partition)
             except CorruptPart as error:
-                self.damaged[name] = str(error)
-                self.states.pop(name, None)
+                self.damaged[told] = str(error)
+                self.states.pop(place, None)
 
-    def _take(self, experiment: str | None) -> State:
-        """Copy one experiment as it is at one moment.
+    def _take(self, key: str | None, partition: str = EXPERIMENT_KEY) -> State:
+        """Copy one experiment or study as it is at one moment, or (None) what is made of all experiments.
 
         Raises:
             CorruptPart: a part is damaged.
             BackupError: parts are removed faster than they can be copied.
         """
         for _ in range(_TRIES):
-            state = state_of(self._lake, experiment)
+            state = state_of(self._lake, key, partition)
             parts = [(manifest, part) for manifest in state.values() for part in manifest.parts]
             try:
                 for number, (manifest, part) in enumerate(parts):
                     self._on_progress(self._done + number, self._done + len(parts))
-                    folder = self._lake.folder(manifest.table, experiment)
+                    folder = self._lake.folder(manifest.table, key)
                     self._store.add_part(part_name(manifest, part), folder, part)
             except CorruptPart:
-                if state_of(self._lake, experiment) == state:
+                if state_of(self._lake, key, partition) == state:
                     raise  # it did not go: it is damaged
                 continue
             self._done += len(parts)
             return state
-        raise BackupError(
-            f"experiment {experiment}: its parts are removed faster than copied; back up when it is at rest"
-        )
+        raise BackupError(f"{partition} {key}: its parts are removed faster than copied; back up when it is at rest")
 
 
 def _composed(work: _Work, store: Store, documents: dict[str, str], prune: bool) -> tuple[Backup, list[str]]:
-    """The backup, and the experiments in it that come from an earlier one."""
+    """The backup, and the experiments and studies in it that come from an earlier one."""
     fresh = [replace(m, retired=()) for state in work.states.values() for m in state.values()]
     clusters = [replace(manifest, retired=()) for manifest in work.clusters.values()]
     kept: list[Manifest] = []
     before = store.previous
     if before is not None and not prune:
-        kept = [m for m in before.partitions if m.experiment is not None and m.experiment not in work.states]
+        kept = [m for m in before.partitions if m.experiment is not None and place_of(m) not in work.states]
         old = {place: name for place, name in before.documents.items() if place not in documents}
-        documents |= {place: name for place, name in old.items() if place.startswith("experiments/")}
+        documents |= {place: name for place, name in old.items() if place.startswith(_GROWING)}
     names = {part_name(m, part) for m in (*fresh, *clusters, *kept) for part in m.parts} | set(documents.values())
     known = (before.files if before else {}) | store.files
     listed = names if store.takes_back else names | set(store.files)  # what a later look replaced is there for good
@@ -187,26 +198,29 @@ def _composed(work: _Work, store: Store, documents: dict[str, str], prune: bool)
         {name: known[name] for name in listed},
         tuple(work.notes),
     )
-    return backup, sorted({str(manifest.experiment) for manifest in kept})
+    return backup, sorted({owner(*place_of(manifest)) for manifest in kept})
 
 
-def _check_names(data: Path, lake: Lake, experiments: Sequence[str]) -> None:
-    held = experiments_of(lake)
-    for name in experiments:
-        if name not in held:
-            raise BackupError(f"the lake at {lake.root} holds nothing of an experiment {name!r}{near(name, held)}")
+def _check_names(data: Path, lake: Lake, asked: Asked) -> None:
+    for partition, names in asked.items():
+        held = _HELD[partition](lake)
+        for name in names:
+            if name not in held:
+                hint = near(name, held) if held else ""
+                raise BackupError(f"the lake at {lake.root} holds nothing of {A[partition]} {name!r}{hint}")
 
 
-def _documents(
-    data: Path, experiments: Sequence[str] | None, dagster_state: Path | None
-) -> Iterator[tuple[str, bytes]]:
-    """(place below the data directory, content) of experiment files, settings, and Dagster's records."""
+def _documents(data: Path, asked: Asked | None, dagster_state: Path | None) -> Iterator[tuple[str, bytes]]:
+    """(place below the data directory, content) of files of experiments and studies, settings, Dagster's records."""
     files = ExperimentFiles(data / "experiments")
     sound, _ = files.read()
-    chosen = files.paths() if experiments is None else [sound[name][0] for name in experiments if name in sound]
+    chosen = files.paths() if asked is None else [sound[name][0] for name in asked[EXPERIMENT_KEY] if name in sound]
     for path in (*chosen, *(data / name for name in SETTINGS)):
         if path.is_file():
             yield path.relative_to(data).as_posix(), path.read_bytes()
+    for path in files_of_studies(data, None if asked is None else asked[STUDY_KEY]):
+        content = _copy_of_database(path) if path.suffix == ".db" else path.read_bytes()
+        yield path.relative_to(data).as_posix(), content
     if dagster_state is not None:
         for path in sorted(dagster_state.rglob("*.db")):
             yield f"dagster/{path.relative_to(dagster_state).as_posix()}", _copy_of_database(path)

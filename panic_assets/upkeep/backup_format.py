@@ -3,7 +3,8 @@
 Here belongs reading and writing that document, and mistrust of what it says. Files are copied by ``backup_stores`` and
 read by ``backup_sources``.
 
-A backup is a folder or a tar file. ``lake/TABLE/experiment=KEY/PART`` are parts as they lie in the lake;
+A backup is a folder or a tar file. ``lake/TABLE/experiment=KEY/PART`` and ``lake/TABLE/study=KEY/PART`` are parts as
+they lie in the lake;
 ``files/CHECKSUM-NAME`` are all others. What counts is what ``backup.json`` lists, which is written last.
 """
 
@@ -19,14 +20,18 @@ from typing import Any
 from panic_assets.errors import PanicError
 from panic_assets.lake.manifest import Manifest, Part
 from panic_assets.lake.schemas import TABLES
+from panic_assets.lake.specs import EXPERIMENT_KEY, STUDY_KEY
 
 FORMAT = 1
 DOCUMENT = "backup.json"
+#: What a partition is of, in words.
+A = {EXPERIMENT_KEY: "an experiment", STUDY_KEY: "a study"}
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.parquet")
 _STORED = re.compile(r"files/[0-9a-f]{32}-[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PLACE = re.compile(
-    r"(experiments/[^/\\\0]+\.(yaml|yml|json)|models\.yaml|remote_code\.yaml|dagster/[A-Za-z0-9_./-]+\.db)"
+    r"((experiments|studies)/[^/\\\0]+\.(yaml|yml|json)|models\.yaml|remote_code\.yaml|dagster/[A-Za-z0-9_./-]+\.db"
+    r"|training/events\.db|training/[a-z0-9][a-z0-9_-]*/(optuna\.db|trials/[A-Za-z0-9_-]+\.(json|safetensors)))"
 )
 
 
@@ -61,7 +66,16 @@ class Backup:
     @property
     def experiments(self) -> list[str]:
         """Experiments that it holds tables of, sorted."""
-        return sorted({manifest.experiment for manifest in self.partitions if manifest.experiment is not None})
+        return self._keys(EXPERIMENT_KEY)
+
+    @property
+    def studies(self) -> list[str]:
+        """Studies that it holds tables of, sorted."""
+        return self._keys(STUDY_KEY)
+
+    def _keys(self, partition: str) -> list[str]:
+        of_kind = (manifest for manifest in self.partitions if TABLES[manifest.table].partition == partition)
+        return sorted({str(manifest.experiment) for manifest in of_kind})
 
     @property
     def bytes(self) -> int:
@@ -80,8 +94,13 @@ def part_name(manifest: Manifest, part: Part) -> str:
     return (
         f"{folder}/{part.file}"
         if manifest.experiment is None
-        else f"{folder}/experiment={manifest.experiment}/{part.file}"
+        else f"{folder}/{TABLES[manifest.table].partition}={manifest.experiment}/{part.file}"
     )
+
+
+def place_of(manifest: Manifest) -> tuple[str, str]:
+    """What a partition is of (experiment, study), and the name of that."""
+    return str(TABLES[manifest.table].partition), str(manifest.experiment)
 
 
 def stored_name(place: str, content_checksum: str) -> str:
@@ -154,9 +173,7 @@ def _manifest(entry: dict[str, Any], where: str) -> Manifest:
             f"{TABLES[table].schema_version}; upgrade panic_assets"
         )
     if (key is not None) != TABLES[table].partitioned or (key is not None and not _KEY.fullmatch(key)):
-        raise BackupError(
-            f"{where}: {key!r} can't be an experiment of table {table}; this is no backup of panic_assets"
-        )
+        raise BackupError(f"{where}: {key!r} can't be a partition of table {table}; this is no backup of panic_assets")
     parts = tuple(Part(**part) for part in entry["parts"])
     return Manifest(**{**entry, "parts": parts, "retired": ()})
 

@@ -71,7 +71,7 @@ def compact_lake(
 def _partitions(lake: Lake) -> list[tuple[str, str | None]]:
     found: list[tuple[str, str | None]] = []
     for table, spec in TABLES.items():
-        keys: Sequence[str | None] = lake.experiments(table) if spec.partitioned else [None]
+        keys: Sequence[str | None] = lake.keys(table) if spec.partitioned else [None]
         found += [(table, key) for key in keys if (lake.folder(table, key)).is_dir()]
     return found
 

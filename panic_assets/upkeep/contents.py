@@ -64,7 +64,7 @@ class _Found:
 
 def pictures(partition: Surveyed) -> list[Finding]:
     """Pictures that can't be decoded, are not what their key says, or are described wrongly."""
-    name = str(partition.experiment)
+    name = str(partition.key)
     bad = _Found("pictures_are_whole", "images", "pictures decode, to the pixels and the size that are on record")
     other = _Found(
         "lossy_pictures_decode_the_same",

@@ -17,7 +17,7 @@ from panic_assets.files import ExperimentFiles
 from panic_assets.lake import TABLES, Lake, LakeError, build_catalog
 from panic_assets.lake.manifest import MANIFEST, load_manifest
 from panic_assets.lake.removal import deletions, end_deletion
-from panic_assets.lake.specs import near
+from panic_assets.lake.specs import EXPERIMENT_KEY, near
 from panic_assets.upkeep.clusters import fit_clusters
 from panic_assets.upkeep.leftovers import Leftover, files_of, known_experiments, remove
 
@@ -83,7 +83,7 @@ def plan_deletion(data: Path, experiment: str) -> Deletion:
     """
     lake = Lake(data / "lake")
     begun = experiment in deletions(lake.root)
-    tables = tuple(_shares(lake, experiment))
+    tables = shares_of(lake, experiment, EXPERIMENT_KEY)
     leftovers = tuple(files_of(data, experiment))
     points, medoids = _in_clusters(lake, experiment)
     if not (begun or tables or leftovers or points):
@@ -146,20 +146,20 @@ def follow_deletion(data: Path, experiment: str, tell: Callable[[str], None] = l
     return clusterings
 
 
-def _shares(lake: Lake, experiment: str) -> list[Share]:
-    """Tables with a manifest, in their own order, whether or not a deletion was begun."""
+def shares_of(lake: Lake, key: str, partition: str) -> tuple[Share, ...]:
+    """Tables of an experiment or study with a manifest, in their own order, whether or not a deletion was begun."""
     found = []
     for table, spec in TABLES.items():
-        if not spec.partitioned or not (lake.folder(table, experiment) / MANIFEST).exists():
+        if spec.partition != partition or not (lake.folder(table, key) / MANIFEST).exists():
             continue
-        folder = lake.folder(table, experiment)
+        folder = lake.folder(table, key)
         try:
             manifest = load_manifest(folder)
             rows = manifest.rows if manifest else 0
         except LakeError:  # it can't tell, and must not keep anyone from deleting it
             rows = None
         found.append(Share(table, rows, sum(path.stat().st_size for path in folder.glob("*.parquet"))))
-    return found
+    return tuple(found)
 
 
 def _in_clusters(lake: Lake, experiment: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The doctor: examining a lake, or one experiment in it, and mending what is broken.
+"""The doctor: examining a lake, or one experiment or study in it, and mending what is broken.
 
 Here belongs the order of an examination. What is looked for is in ``survey`` (files), ``contents`` (pictures and runs)
 and ``truths`` (rules); what is done about it in ``plan`` and ``mending``.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -18,12 +19,22 @@ from panic_assets.lake import TABLES, Lake
 from panic_assets.lake.catalog import connect_to
 from panic_assets.lake.locks import holder_of
 from panic_assets.lake.manifest import Manifest
-from panic_assets.lake.removal import deletions
-from panic_assets.lake.rules import Rule, judge
-from panic_assets.lake.schemas import TableSpec
+from panic_assets.lake.removal import deletions, is_going
+from panic_assets.lake.specs import EXPERIMENT_KEY, STUDY_KEY, owner
 from panic_assets.lake.writer import LOCK
 from panic_assets.upkeep import contents
-from panic_assets.upkeep.findings import EXAMPLES, Examination, Examined, Finding, OnProgress, Pace, Place, Severity
+from panic_assets.upkeep.findings import (
+    EXAMPLES,
+    Examination,
+    Examined,
+    Finding,
+    OnProgress,
+    Pace,
+    Place,
+    about,
+    owner_of,
+)
+from panic_assets.upkeep.judging import generic, judged_by, study_findings
 from panic_assets.upkeep.marks import MARKED, true_marks, untrue
 from panic_assets.upkeep.mending import Mended, OnStep, carry_out
 from panic_assets.upkeep.partial import PartialLake
@@ -33,33 +44,36 @@ from panic_assets.upkeep.stages import to_do
 from panic_assets.upkeep.surroundings import surroundings
 from panic_assets.upkeep.survey import AGAIN, Surveyed, survey
 from panic_assets.upkeep.truths import (
-    HINTS,
     OF_EXPERIMENT,
     OF_LAKE,
     PARTITIONED,
     SHARED,
-    Judged,
-    null_keys,
-    repeated_keys,
 )
 
 
 class NothingToExamine(PanicError):
-    """There is no lake, or no such experiment in it."""
+    """There is no lake, or no such experiment or study in it."""
 
 
 def examine(
-    data: Path, experiment: str | None = None, quick: bool = False, on_progress: OnProgress | None = None
+    data: Path,
+    experiment: str | None = None,
+    quick: bool = False,
+    on_progress: OnProgress | None = None,
+    *,
+    study: str | None = None,
 ) -> Examination:
-    """Look at all that a data directory holds, or at one experiment; nothing is changed.
+    """Look at all that a data directory holds, or at one experiment, or at one study; nothing is changed.
 
-    ``quick`` leaves out checksums and the decoding of pictures. An experiment with a living writer has its files
-    examined, and not whether its tables agree.
+    ``quick`` leaves out checksums and the decoding of pictures. What has a living writer has its files examined, and
+    not whether its tables agree.
 
     Raises:
-        NothingToExamine: there is no such folder or experiment.
+        NothingToExamine: there is no such folder, experiment or study, or both of them are named.
     """
-    return _Examiner(Path(data).absolute(), experiment, quick, on_progress).examine()
+    if experiment is not None and study is not None:
+        raise NothingToExamine(f"name the experiment {experiment!r} or the study {study!r}, not both")
+    return _Examiner(Path(data).absolute(), experiment, quick, on_progress, study).examine()
 
 
 def mend(data: Path, examination: Examination, on_progress: OnStep | None = None) -> Mended:
@@ -74,8 +88,11 @@ def mend(data: Path, examination: Examination, on_progress: OnStep | None = None
 
 
 class _Examiner:
-    def __init__(self, data: Path, experiment: str | None, quick: bool, on_progress: OnProgress | None) -> None:
-        self._data, self._only, self._quick = data, experiment, quick
+    def __init__(
+        self, data: Path, experiment: str | None, quick: bool, on_progress: OnProgress | None, study: str | None
+    ) -> None:
+        self._data, self._experiment_only, self._study_only, self._quick = data, experiment, study, quick
+        self._only = experiment if study is None else owner(STUDY_KEY, study)
         self._tell = on_progress or (lambda pace: None)
         self._lake = Lake(data / "lake")
         self._started = time.perf_counter()
@@ -85,23 +102,27 @@ class _Examiner:
     def examine(self) -> Examination:
         if not self._data.is_dir():
             raise NothingToExamine(f"there is no data directory {self._data}; PANIC_DATA names it")
-        going = deletions(self._lake.root)
-        places = [place for place in self._lake.places() if not going.get(place[1] or "")]
-        names = sorted({key for _, key in places if key is not None})
+        going = {kind: deletions(self._lake.root, kind) for kind in (EXPERIMENT_KEY, STUDY_KEY)}
+        places = [p for p in self._lake.places() if not is_going(self._lake.root, p[1], TABLES[p[0]].partition)]
+        names = {kind: sorted({str(key) for table, key in places if TABLES[table].partition == kind}) for kind in going}
         if self._only is not None:
-            places = [place for place in places if place[1] in (self._only, None)]
-            if self._only not in names and self._only not in going:
-                known = ", ".join(names[:12]) or "none"
-                raise NothingToExamine(
-                    f"the lake at {self._lake.root} has no experiment {self._only!r}; there are: {known}"
-                )
+            self._check_name(names, going)
+            places = [place for place in places if owner_of(place) in (self._only, None)]
         surveyed = self._survey(places)
-        self._findings += surroundings(self._data, self._lake, self._only, names, going)
+        self._findings += surroundings(self._data, self._lake, self._only, names[EXPERIMENT_KEY], going)
         writing = self._being_written(surveyed)
         manifests = {place: one.manifest for place, one in surveyed.items() if one.manifest is not None}
-        for name in sorted({key for _, key in surveyed if key is not None and key not in writing}):
+        for kind, key in sorted({(str(TABLES[t].partition), k) for t, k in surveyed if k is not None}):
+            name = owner(kind, key)
+            if name in writing:
+                continue
             self._report(f"rules of {name}")
-            found = list(self._experiment(name, manifests, surveyed))
+            judged = (
+                study_findings(self._lake, key, manifests)
+                if kind == STUDY_KEY
+                else self._experiment(key, manifests, surveyed)
+            )
+            found = list(judged)
             if self._has_changed(name, surveyed):
                 writing[name] = 0
             else:
@@ -112,7 +133,8 @@ class _Examiner:
         seconds = time.perf_counter() - self._started
         parts = [part for one in surveyed.values() for part in one.all_parts]
         examined = Examined(
-            len({key for _, key in surveyed if key is not None}),
+            len({key for table, key in surveyed if TABLES[table].of_experiment}),
+            len({key for table, key in surveyed if TABLES[table].of_study}),
             len({table for table, _ in surveyed}),
             len(surveyed),
             len(parts),
@@ -120,8 +142,17 @@ class _Examiner:
             sum(part.bytes for part in parts),
             round(seconds, 3),
         )
-        ordered = sorted(self._findings, key=lambda f: (f.experiment or "", f.severity, f.table, f.rule))
-        return Examination(self._data, self._only, self._quick, tuple(ordered), examined, writing)
+        ordered = sorted(self._findings, key=lambda f: (f.owner or "", f.severity, f.table, f.rule))
+        return Examination(
+            self._data, self._experiment_only, self._quick, tuple(ordered), examined, writing, self._study_only
+        )
+
+    def _check_name(self, names: Mapping[str, list[str]], going: Mapping[str, Mapping[str, bool]]) -> None:
+        kind = EXPERIMENT_KEY if self._study_only is None else STUDY_KEY
+        name = str(self._experiment_only if self._study_only is None else self._study_only)
+        if name not in names[kind] and name not in going[kind]:
+            known = ", ".join(names[kind][:12]) or "none"
+            raise NothingToExamine(f"the lake at {self._lake.root} has no {kind} {name!r}; there are: {known}")
 
     def _survey(self, places: list[Place]) -> dict[Place, Surveyed]:
         self._pace.total = sum(
@@ -146,24 +177,23 @@ class _Examiner:
         self._tell(self._pace)
 
     def _being_written(self, surveyed: Mapping[Place, Surveyed]) -> dict[str, int]:
-        """Experiments with a living writer, "" for the tables of the whole lake, and its process (0: unknown)."""
+        """Who has a living writer, "" for the tables of the whole lake, and its process (0: unknown)."""
         found = {}
         for (table, key), one in surveyed.items():
             if one.writer is None:
                 continue
-            found[key or ""] = one.writer
+            found[owner_of((table, key)) or ""] = one.writer
             if one.writer and not _is_alive(one.writer):
                 message = f"the lock is held, but process {one.writer} that took it is gone"
                 remedy = "end the child of it that still holds the lock, or the container that it runs in"
-                self._findings.append(
-                    Finding("locks_are_of_the_living", "hint", message, remedy, table, key, one.folder / LOCK)
-                )
+                finding = Finding("locks_are_of_the_living", "hint", message, remedy, path=one.folder / LOCK)
+                self._findings.append(about((table, key), finding))
         return found
 
     def _has_changed(self, name: str, surveyed: Mapping[Place, Surveyed]) -> bool:
-        """Whether somebody wrote into an experiment while it was examined."""
+        """Whether somebody wrote into an experiment or study while it was examined."""
         for (table, key), one in surveyed.items():
-            if key != name or one.manifest is None:
+            if owner_of((table, key)) != name or one.manifest is None:
                 continue
             if self._lake.generation(table, key) != one.manifest.generation or holder_of(one.folder / LOCK) is not None:
                 return True
@@ -172,16 +202,16 @@ class _Examiner:
     def _experiment(
         self, name: str, manifests: Mapping[Place, Manifest], surveyed: Mapping[Place, Surveyed]
     ) -> Iterator[Finding]:
-        own = {place: manifest for place, manifest in manifests.items() if place[1] in (name, None)}
+        own = {place: manifest for place, manifest in manifests.items() if owner_of(place) in (name, None)}
         with connect_to(PartialLake(self._lake.root, own)) as connection:
             for spec in PARTITIONED:
                 if (spec.name, name) not in own:
                     continue
-                yield from self._generic(connection, spec, name)
+                yield from generic(connection, spec, name)
             is_analysed = any((table, name) in own for table in ANALYSED)
             for judged in OF_EXPERIMENT:
                 if is_analysed or judged.rule.asset in TABLES:  # the assets of analyses are no tables
-                    yield from self._judge(connection, judged, name)
+                    yield from judged_by(connection, judged, name)
             yield from self._marks(connection, name, own)
             yield from contents.runs(connection, name)
             yield from to_do(connection, name, own)
@@ -189,44 +219,6 @@ class _Examiner:
         if pictures is not None and not self._quick:
             self._report(f"pictures of {name}")
             yield from contents.pictures(pictures)
-
-    def _generic(self, connection: duckdb.DuckDBPyConnection, spec: TableSpec, name: str | None) -> Iterator[Finding]:
-        for rule, meaning, query in (
-            ("values_are_not_null", "no value is null but where the table admits it", null_keys(spec)),
-            ("keys_are_unique", f"({', '.join(spec.key)}) comes once", repeated_keys(spec)),
-        ):
-            yield from self._judge(connection, Judged(Rule(rule, spec.name, meaning, query, False), None), name)
-
-    def _judge(
-        self, connection: duckdb.DuckDBPyConnection, judged: Judged, name: str | None, where: str = ""
-    ) -> Iterator[Finding]:
-        rule = judged.rule
-        worst: Severity = "hint" if rule.name in HINTS else "broken"
-        for severity, is_broken in ((worst, True), ("to_do", False)):
-            if not is_broken and judged.unfinished is None:
-                continue
-            query = f"SELECT * FROM ({judged.select(is_broken)}){where}"
-            try:
-                verdict = judge(connection, Rule(rule.name, rule.asset, rule.meaning, query, rule.of_experiment), name)
-            except duckdb.Error as error:
-                message = f"can't be judged: {str(error).splitlines()[0]}"
-                yield Finding(
-                    rule.name, "broken", message, "mend what else is broken, then examine again", rule.asset, name
-                )
-                return
-            if not verdict.holds:
-                remedy = _REMEDIES[severity].format(name=name or "EXPERIMENT")
-                yield Finding(
-                    rule.name,
-                    severity,
-                    rule.meaning,
-                    remedy,
-                    rule.asset,
-                    name,
-                    None,
-                    verdict.count,
-                    tuple(verdict.examples[:EXAMPLES]),
-                )
 
     def _marks(
         self, connection: duckdb.DuckDBPyConnection, name: str, manifests: Mapping[Place, Manifest]
@@ -250,11 +242,11 @@ class _Examiner:
             return
         with connect_to(PartialLake(self._lake.root, given)) as connection:
             for spec in SHARED:
-                yield from self._generic(connection, spec, None)
+                yield from generic(connection, spec, None)
             for judged in OF_LAKE:
                 named = judged.rule.name == "assignments_have_their_cluster"
-                where = f" WHERE experiment = '{self._only}'" if named and self._only else ""
-                yield from self._judge(connection, judged, None, where)
+                where = f" WHERE experiment = '{self._experiment_only}'" if named and self._experiment_only else ""
+                yield from judged_by(connection, judged, None, where)
             missing = connection.execute(
                 """SELECT experiment, count(*) FROM embeddings WHERE sequence_number >= 0
                    AND experiment NOT IN (SELECT experiment FROM cluster_assignments) GROUP BY ALL ORDER BY ALL"""
@@ -265,17 +257,12 @@ class _Examiner:
                     yield Finding("points_are_clustered", "to_do", message, remedy, "clusters", name, None, count)
 
 
-_REMEDIES = {
-    "broken": f"{AGAIN} puts the rows aside, then `panic run {{name}}`",
-    "to_do": "panic run {name}",
-    "hint": "nothing need be done; a run may still come to use them",
-}
-
-
 def _writing(name: str, process: int) -> Finding:
     who = f"process {process}" if process else "another process"
     message = f"being written by {who}; its files were examined, not whether its tables agree"
-    return Finding("is_being_written", "hint", message, "examine it again when that is over", "", name)
+    finding = Finding("is_being_written", "hint", message, "examine it again when that is over")
+    study = name.removeprefix(owner(STUDY_KEY, ""))
+    return replace(finding, experiment=name) if study == name else replace(finding, study=study)
 
 
 def _is_alive(process: int) -> bool:

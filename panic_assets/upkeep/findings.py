@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+
+from panic_assets.lake.schemas import TABLES
+from panic_assets.lake.specs import EXPERIMENT_KEY, STUDY_KEY, owner
 
 #: broken: it is wrong; to_do: it is not there yet, and a run makes it; hint: worth knowing, nothing is wrong.
 Severity: TypeAlias = Literal["broken", "to_do", "hint"]
 SEVERITIES: tuple[Severity, ...] = ("broken", "to_do", "hint")
 EXAMPLES = 5
+#: (table, key of the partition)
 Place: TypeAlias = tuple[str, str | None]
 
 
@@ -22,7 +26,8 @@ Place: TypeAlias = tuple[str, str | None]
 class Finding:
     """One rule that something breaks.
 
-    ``table`` is empty, and ``experiment`` None, where no such thing is concerned. ``count`` are rows, or files.
+    ``table`` is empty, and ``experiment`` and ``study`` None, where no such thing is concerned. ``count`` are rows, or
+    files.
     ``bad`` is all that mending must know: names of files, or keys of rows.
     """
 
@@ -36,19 +41,38 @@ class Finding:
     count: int = 1
     examples: tuple[Mapping[str, Any], ...] = ()
     bad: tuple[Any, ...] = field(default=(), repr=False)
+    study: str | None = None
 
     @property
     def place(self) -> Place:
-        """Table and experiment."""
-        return self.table, self.experiment
+        """Table and key of the partition."""
+        return self.table, self.experiment if self.study is None else self.study
+
+    @property
+    def owner(self) -> str | None:
+        """Whose it is: an experiment (``demo``), a study (``study=demo``), or None: everybody's."""
+        return self.experiment if self.study is None else owner(STUDY_KEY, self.study)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        names = ("rule", "severity", "table", "experiment", "count", "message", "remedy")
+        names = ("rule", "severity", "table", "experiment", "study", "count", "message", "remedy")
         return {name: getattr(self, name) for name in names} | {
             "path": str(self.path) if self.path else None,
             "examples": [dict(example) for example in self.examples],
         }
+
+
+def owner_of(place: Place) -> str | None:
+    """Whose a partition is: an experiment's (``demo``), a study's (``study=demo``), or None: everybody's."""
+    table, key = place
+    return None if key is None else owner(TABLES[table].partition or EXPERIMENT_KEY, key)
+
+
+def about(place: Place, finding: Finding) -> Finding:
+    """The finding, said of a partition."""
+    table, key = place
+    is_study = TABLES[table].of_study
+    return replace(finding, table=table, experiment=None if is_study else key, study=key if is_study else None)
 
 
 @dataclass(frozen=True)
@@ -56,6 +80,7 @@ class Examined:
     """How much was looked at; ``bytes`` of all parts, whose every byte was read unless the look was a quick one."""
 
     experiments: int = 0
+    studies: int = 0
     tables: int = 0
     partitions: int = 0
     parts: int = 0
@@ -66,7 +91,10 @@ class Examined:
 
 @dataclass(frozen=True)
 class Examination:
-    """The state of a lake, or of one ``experiment`` in it. ``being_written``: experiments with a living writer."""
+    """The state of a lake, or of one ``experiment`` or ``study`` in it.
+
+    ``being_written``: experiments and studies (``study=<key>``) with a living writer, and its process.
+    """
 
     data: Path
     experiment: str | None
@@ -74,6 +102,12 @@ class Examination:
     findings: tuple[Finding, ...]
     examined: Examined
     being_written: Mapping[str, int] = field(default_factory=dict)
+    study: str | None = None
+
+    @property
+    def owner(self) -> str | None:
+        """Who alone was examined, as `Finding.owner`; None for the whole lake."""
+        return self.experiment if self.study is None else owner(STUDY_KEY, self.study)
 
     @property
     def is_sound(self) -> bool:
@@ -89,6 +123,7 @@ class Examination:
         return {
             "data": str(self.data),
             "experiment": self.experiment,
+            "study": self.study,
             "quick": self.quick,
             "is_sound": self.is_sound,
             "being_written": dict(self.being_written),

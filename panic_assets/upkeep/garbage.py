@@ -16,13 +16,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from panic_assets.lake import GRACE_SECONDS, Lake, LakeError, PartitionLocked, build_catalog
+from panic_assets.lake import GRACE_SECONDS, TABLES, Lake, LakeError, PartitionLocked, build_catalog
 from panic_assets.lake.locks import is_held, locked
 from panic_assets.lake.manifest import MANIFEST, load_manifest
-from panic_assets.lake.removal import DELETED, deleted_parts, deletions, erase, remove_strays, strays
-from panic_assets.lake.specs import MIB
+from panic_assets.lake.removal import (
+    DELETED,
+    deleted_parts,
+    deletions,
+    erase,
+    is_going,
+    record_of,
+    remove_strays,
+    strays,
+)
+from panic_assets.lake.specs import EXPERIMENT_KEY, MIB, STUDY_KEY
 from panic_assets.lake.writer import LOCK
 from panic_assets.upkeep.deleting import follow_deletion
+from panic_assets.upkeep.deleting_studies import follow_study_deletion
 from panic_assets.upkeep.leftovers import empty_folders, files_of_none, known_experiments, remove
 from panic_assets.upkeep.temporary import RESTORING, dead_files, remove_restoration
 
@@ -32,11 +42,16 @@ KINDS = {
     "old parts": "parts that were replaced or deleted longer ago than readers may hold them",
     "stray files": "what dead processes left half written",
     "pictures": "pictures that no invocation names",
-    "leftovers": "figures, reports, exports and caches of experiments that are gone",
+    "leftovers": "figures, reports, exports and caches of experiments and studies that are gone",
     "empty folders": "folders that hold nothing",
 }
 #: A partition of pictures is written again without the unnamed ones if these are so many bytes, and such a share of it.
 _WORTH_BYTES, _WORTH_SHARE = MIB, 0.1
+#: By what a deletion is of: how its tables go, and what follows.
+_ENDINGS: dict[str, tuple[Callable[[Lake, str], None], Callable[[Path, str], object]]] = {
+    EXPERIMENT_KEY: (Lake.delete_experiment, follow_deletion),
+    STUDY_KEY: (Lake.delete_study, follow_study_deletion),
+}
 _NEVER_COMMITTED = re.compile(r"part-00000001-[0-9a-f]+\.parquet")
 
 
@@ -78,12 +93,11 @@ def find_garbage(data: Path, older_than_seconds: float = GRACE_SECONDS) -> Garba
     items: list[Item] = []
     left: list[str] = []
     waiting = 0
-    going = deletions(lake.root)
-    items += [Item("deletions", lake.root / "_deleting" / name, 0, 0) for name in going]
-    for table, experiment in lake.places():
-        if going.get(experiment or ""):
+    items += [Item("deletions", record_of(lake.root, key, partition), 0, 0) for partition, key, _ in _begun(lake)]
+    for table, key in lake.places():
+        if is_going(lake.root, key, TABLES[table].partition):
             continue
-        folder = lake.folder(table, experiment)
+        folder = lake.folder(table, key)
         try:
             old, young = _dropped(folder, limit)
             found = _strays(folder)
@@ -115,16 +129,17 @@ def collect(
         LakeError: a table can't be read or written.
     """
     lake, limit = Lake(data / "lake"), time.time() - older_than_seconds
-    begun = deletions(lake.root)
-    for experiment, has_tables in begun.items():
+    begun = _begun(lake)
+    for partition, key, has_tables in begun:
+        delete, follow = _ENDINGS[partition]
         if has_tables:
-            lake.delete_experiment(experiment)
-        follow_deletion(data, experiment)
+            delete(lake, key)
+        follow(data, key)
     if lake.root.is_dir():
         build_catalog(lake.root, data / "catalog.duckdb")
     found = find_garbage(data, older_than_seconds)
     left = list(found.left)
-    done = [Item("deletions", lake.root / "_deleting" / name, 0, 0) for name in begun]
+    done = [Item("deletions", record_of(lake.root, key, partition), 0, 0) for partition, key, _ in begun]
     for number, item in enumerate(found.items, 1):
         try:
             done += [item] if _remove(lake, item, older_than_seconds, limit) else []
@@ -144,9 +159,9 @@ def _remove(lake: Lake, item: Item, older_than_seconds: float, limit: float) -> 
         remove_restoration(folder)
         return True
     if item.kind in ("old parts", "stray files") and folder.is_dir():
-        table, experiment = _place(lake, folder)
+        table, key = _place(lake, folder)
         if item.kind == "old parts":
-            return lake.remove_old(table, experiment, older_than_seconds) > 0
+            return lake.remove_old(table, key, older_than_seconds) > 0
         return _remove_strays(folder)
     if item.kind == "pictures":
         return _remove_unnamed(lake, str(_place(lake, folder)[1]), limit)
@@ -159,8 +174,17 @@ def _remove(lake: Lake, item: Item, older_than_seconds: float, limit: float) -> 
 
 
 def _place(lake: Lake, folder: Path) -> tuple[str, str | None]:
-    table, *experiment = folder.relative_to(lake.root).parts
-    return table, experiment[0].removeprefix("experiment=") if experiment else None
+    table, *key = folder.relative_to(lake.root).parts
+    return table, key[0].removeprefix(f"{TABLES[table].partition}=") if key else None
+
+
+def _begun(lake: Lake) -> list[tuple[str, str, bool]]:
+    """(partition, key, whether tables may still be there) of deletions that have not ended."""
+    return [
+        (partition, key, has_tables)
+        for partition in _ENDINGS
+        for key, has_tables in deletions(lake.root, partition).items()
+    ]
 
 
 def _known(data: Path, lake: Lake) -> set[str]:

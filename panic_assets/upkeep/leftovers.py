@@ -1,4 +1,4 @@
-"""Files beside the lake that belong to one experiment: figures, reports, exports, caches.
+"""Files beside the lake that belong to one experiment or study: figures, reports, exports, caches.
 
 Here belongs which these are, and their sizes. Who removes them, and when, is in ``deleting`` and ``garbage``.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,10 @@ _MADE = {
     "figures": re.compile(r"[^/]+\.(png|svg|pdf)"),
     "exports": re.compile(r"mosaic-[^/]+\.mp4|(strips|images)/.+|strips\.(png|pdf)"),
 }
+STUDY_SUFFIXES = (".yaml", ".yml", ".json")
+_KEPT = re.compile(r"[A-Za-z0-9_-]+\.(yaml|yml|json|safetensors|db)")
+#: Before the name of a study in that of its report. An experiment may be called so, too.
+_STUDY = "study-"
 #: Folders of the cache whose entries bear the name of an experiment.
 _CACHES = ("vectors", "renders")
 
@@ -45,12 +49,21 @@ def measured(path: Path) -> Leftover:
 
 def files_of(data: Path, experiment: str) -> list[Leftover]:
     """What was drawn, reported, exported and cached of one experiment; comparisons with others are not its own."""
+    report = data / "reports" / f"{experiment}.html"
     places = [
         data / "figures" / experiment,
-        data / "reports" / f"{experiment}.html",
+        *([] if _is_of_a_study(data, report) else [report]),
         data / "exports" / experiment,
         *(path for path, name in _cached(data) if name == experiment),
     ]
+    return [measured(path) for path in places if os.path.lexists(path)]
+
+
+def files_of_study(data: Path, study: str) -> list[Leftover]:
+    """What was reported of one study, and what it made while it trained; an experiment's report is not its own."""
+    report, training = data / "reports" / f"{_STUDY}{study}.html", data / "training" / study
+    is_another = report.stem in known_experiments(data, Lake(data / "lake"))
+    places = [*([] if is_another else [report]), training]
     return [measured(path) for path in places if os.path.lexists(path)]
 
 
@@ -62,7 +75,7 @@ def files_of_none(data: Path, known: set[str]) -> list[Leftover]:
     found = [path for path, name in _cached(data) if name not in known]
     for path in _children(data / "reports"):
         names = path.stem.split("-and-")
-        if path.suffix == ".html" and _are_gone(names, known):
+        if path.suffix == ".html" and _are_gone(names, known) and not _is_of_a_study(data, path):
             found.append(path)
     for kind, made in _MADE.items():
         folders = [path for path in _children(data / kind) if path.is_dir() and not path.is_symlink()]
@@ -75,8 +88,37 @@ def known_experiments(data: Path, lake: Lake) -> set[str]:
     from panic_assets.files import ExperimentFiles
 
     sound, broken = ExperimentFiles(data / "experiments").read()
-    held = {key for name, spec in TABLES.items() if spec.partitioned for key in lake.experiments(name)}
+    held = {key for name, spec in TABLES.items() if spec.of_experiment for key in lake.experiments(name)}
     return {*sound, *(path.stem for path in broken), *held}
+
+
+def known_studies(data: Path, lake: Lake) -> set[str]:
+    """Studies that the lake holds anything of, that a file asks for, or that were trained."""
+    held = {key for name, spec in TABLES.items() if spec.of_study for key in lake.studies(name)}
+    files = {path.stem for path in _children(data / "studies") if path.suffix in STUDY_SUFFIXES}
+    trained = {path.name for path in _children(data / "training") if path.is_dir() and _KEY.fullmatch(path.name)}
+    return held | files | trained
+
+
+def files_of_studies(data: Path, studies: Sequence[str] | None = None) -> Iterator[Path]:
+    """What makes studies and can't be made again without training: their files, their state, checkpoints, and events.
+
+    Of all studies, or of those named; events are of all. Outboxes are left out: what they hold is delivered.
+    """
+    training = data / "training"
+    names = sorted(known_studies(data, Lake(data / "lake"))) if studies is None else studies
+    if studies is None and (training / "events.db").is_file():
+        yield training / "events.db"
+    for name in names:
+        places = [data / "studies" / f"{name}{suffix}" for suffix in STUDY_SUFFIXES]
+        places += [training / name / "optuna.db", *_children(training / name / "trials")]
+        yield from (path for path in places if path.is_file() and _KEPT.fullmatch(path.name))
+
+
+def _is_of_a_study(data: Path, report: Path) -> bool:
+    return report.stem.startswith(_STUDY) and report.stem.removeprefix(_STUDY) in known_studies(
+        data, Lake(data / "lake")
+    )
 
 
 def remove(path: Path) -> None:

@@ -22,24 +22,27 @@ from panic_assets.lake.quarantine import Surgeon, Ward, discard, rebuild
 from panic_assets.lake.removal import DELETED
 from panic_assets.lake.schemas import TABLES, table_spec
 from panic_assets.lake.writer import LOCK
-from panic_assets.upkeep.findings import Place
+from panic_assets.upkeep.findings import Place, owner_of
 from panic_assets.upkeep.plan import Cut, Plan
 from panic_assets.upkeep.survey import part_of
+from panic_assets.upkeep.truths import STUDIED
 
 QUARANTINE = "quarantine"
 _LAKE = "_lake"
 _FIRST = ("clusterings", "clusters", "cluster_assignments", "dynamics", "run_statistics", "curves", "transitions")
 _THEN = ("diagram_distances", "persistence_diagrams", "persistence_features", "embeddings", "outcomes", "events")
+_STUDIES = tuple(spec.name for spec in reversed(STUDIED))
 _LAST = ("invocations", "images", "runs", "prompts", "experiments")
 #: What was made of a table comes before it; the mark of what is done before what it marks.
-ORDER = (*_FIRST, *_THEN, *(name for name in TABLES if name not in {*_FIRST, *_THEN, *_LAST}), *_LAST)
+_NAMED = {*_FIRST, *_THEN, *_STUDIES, *_LAST}
+ORDER = (*_FIRST, *_THEN, *(name for name in TABLES if name not in _NAMED), *_STUDIES, *_LAST)
 
 OnStep = Callable[[str], None]
 
 
 @dataclass
 class Mended:
-    """What was done, in sentences; rows that went, by experiment and table; where they are; what was left alone.
+    """What was done, in sentences; rows that went, by whose they are and by table; where they are; what was left alone.
 
     ``imported`` are those of the experiments that can't be computed here.
     """
@@ -63,15 +66,15 @@ def carry_out(plan: Plan, on_step: OnStep | None = None) -> Mended:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     made = Mended(left_alone=list(plan.left_alone), imported=set(plan.imported))
     places = sorted({*plan.rebuilt, *plan.corrected, *plan.strays, *plan.cuts}, key=_rank)
-    by_experiment: dict[str | None, list[Place]] = {}
+    by_owner: dict[str | None, list[Place]] = {}
     for place in places:
-        by_experiment.setdefault(place[1], []).append(place)
+        by_owner.setdefault(owner_of(place), []).append(place)
     with ExitStack() as locks:
-        free = _locked(Lake(plan.data / "lake"), by_experiment, locks, made)
+        free = _locked(Lake(plan.data / "lake"), by_owner, locks, made)
         # Clusters first; they follow from all experiments, and so wait until all can be mended.
-        for experiment in sorted(free, key=lambda key: (key is not None, key or "")):
-            folder = plan.data / QUARANTINE / (experiment or _LAKE) / stamp
-            _Mender(plan, made, folder, on_step).mend(by_experiment[experiment])
+        for name in sorted(free, key=lambda name: (name is not None, name or "")):
+            folder = plan.data / QUARANTINE / (name or _LAKE) / stamp
+            _Mender(plan, made, folder, on_step).mend(by_owner[name])
     if plan.catalog:
         _tell(on_step, "the catalog")
         build_catalog(plan.data / "lake", plan.data / "catalog.duckdb")
@@ -80,7 +83,7 @@ def carry_out(plan: Plan, on_step: OnStep | None = None) -> Mended:
 
 
 class _Mender:
-    """Mends the partitions of one experiment, or those of the whole lake, with all their locks held."""
+    """Mends the partitions of one experiment or study, or those of the whole lake, with all their locks held."""
 
     def __init__(self, plan: Plan, made: Mended, folder: Path, on_step: OnStep | None) -> None:
         self._plan, self._made, self._folder, self._on_step = plan, made, folder, on_step
@@ -122,9 +125,9 @@ class _Mender:
         discard(folder, files)
 
     def _rebuild(self, place: Place, folder: Path) -> None:
-        table, experiment = place
+        table, key = place
         spec = table_spec(table)
-        made = rebuild(folder, spec, experiment, part_of)
+        made = rebuild(folder, spec, key, part_of)
         ward = self._ward(table)
         for name, why in ({MANIFEST: self._plan.rebuilt[place]} | made.aside).items():
             ward.admit_file(folder / name, why)
@@ -134,7 +137,7 @@ class _Mender:
         self._made.done.append(f"{_name(place)}: manifest made again, {parts} parts with {rows} rows")
 
     def _correct(self, place: Place, folder: Path) -> None:
-        table, experiment = place
+        table, key = place
         manifest = load_manifest(folder)
         if manifest is None:
             return
@@ -143,17 +146,18 @@ class _Mender:
         parts = []
         for part in manifest.parts:
             if part.file in names:
-                own = part_of(table_spec(table), experiment, check_content(folder, part))
+                own = part_of(table_spec(table), key, check_content(folder, part))
                 part = replace(own, compacted=part.compacted)
             parts.append(part)
         save_manifest(folder, replace(manifest, generation=manifest.generation + 1, parts=tuple(parts)))
         self._made.done.append(f"{_name(place)}: manifest corrected for {len(names)} parts")
 
     def _operate(self, cut: Cut) -> None:
-        folder, name = self._lake.folder(cut.table, cut.experiment), _name((cut.table, cut.experiment))
+        place = cut.table, cut.key
+        folder, name = self._lake.folder(*place), _name(place)
         _tell(self._on_step, name)
         _still_lost(folder, cut)
-        with Surgeon(folder, table_spec(cut.table), cut.experiment) as surgeon:
+        with Surgeon(folder, table_spec(cut.table), cut.key) as surgeon:
             rows = surgeon.cut(cut.lost, cut.doomed, cut.single, self._ward(cut.table), cut.by)
             if cut.properties is not None:
                 surgeon.keep_properties(cut.properties)
@@ -171,27 +175,25 @@ class _Mender:
         done += [f"{len(cut.marks)} marks of what was done taken back"] if cut.marks else []
         self._made.done.append(f"{name}: {', '.join(done) or 'renumbered'}")
         if cut.rows:
-            self._made.rows.setdefault(cut.experiment, {})[cut.table] = cut.rows
+            self._made.rows.setdefault(owner_of(place), {})[cut.table] = cut.rows
 
 
-def _locked(
-    lake: Lake, by_experiment: Mapping[str | None, list[Place]], locks: ExitStack, made: Mended
-) -> list[str | None]:
-    """The experiments, None for the whole lake, whose partitions are all locked now for us; others are named."""
+def _locked(lake: Lake, by_owner: Mapping[str | None, list[Place]], locks: ExitStack, made: Mended) -> list[str | None]:
+    """Whose partitions are all locked now for us, None for the whole lake; others are named."""
     free: list[str | None] = []
-    for experiment in by_experiment:
+    for name in by_owner:
         own = ExitStack()
         try:
             for place in lake.places():
-                if place[1] == experiment:
+                if owner_of(place) == name:
                     own.enter_context(locked(lake.folder(*place) / LOCK))
         except PartitionLocked as error:
             own.close()
             made.left_alone.append(str(error))
             continue
         locks.enter_context(own)
-        free.append(experiment)
-    if None in free and len(free) < len(by_experiment):
+        free.append(name)
+    if None in free and len(free) < len(by_owner):
         made.left_alone.append("clusters: they follow when all experiments can be mended")
         free.remove(None)
     return free
@@ -219,7 +221,7 @@ def _rank(place: Place) -> int:
 
 
 def _name(place: Place) -> str:
-    return f"{place[0]} of {place[1]}" if place[1] else place[0]
+    return f"{place[0]} of {owner_of(place)}" if place[1] else place[0]
 
 
 def _tell(on_step: OnStep | None, what: str) -> None:

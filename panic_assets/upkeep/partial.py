@@ -21,7 +21,7 @@ class PartialLake(Lake):
         super().__init__(root)
         self._manifests = manifests
 
-    def experiments(self, table: str) -> list[str]:
+    def keys(self, table: str) -> list[str]:
         """Partitions of the table that it was given, sorted."""
         return sorted(key for name, key in self._manifests if name == table and key is not None)
 

@@ -21,13 +21,14 @@ from panic_assets.lake.errors import LakeError
 from panic_assets.lake.manifest import Manifest
 from panic_assets.lake.quarantine import Key, rebuild
 from panic_assets.lake.schemas import table_spec
-from panic_assets.upkeep.findings import Examination, Finding, Place
+from panic_assets.lake.specs import STUDY_KEY, owner
+from panic_assets.upkeep.findings import Examination, Finding, Place, owner_of
 from panic_assets.upkeep.marks import MARKED, true_marks, untrue
 from panic_assets.upkeep.partial import PartialLake, without
-from panic_assets.upkeep.remedies import ANALYSED, Closure, Cure, close, doom, doom_keys, prepare
+from panic_assets.upkeep.remedies import ANALYSED, Closure, Cure, close, close_study, doom, doom_keys, prepare
 from panic_assets.upkeep.restoring import described, lost_prompts, lost_runs
 from panic_assets.upkeep.survey import part_of
-from panic_assets.upkeep.truths import IMPORTED, OF_LAKE, SHARED, null_keys, repeated_keys
+from panic_assets.upkeep.truths import IMPORTED, OF_LAKE, SHARED, STUDIED, null_keys, repeated_keys
 
 #: Rules after which a manifest is made again of its parts, and corrected.
 REBUILT = frozenset({"manifest_is_whole", "manifest_is_there"})
@@ -62,7 +63,7 @@ class Cut:
     """
 
     table: str
-    experiment: str | None
+    key: str | None
     lost: dict[str, str] = field(default_factory=dict)
     doomed: dict[Key, str] = field(default_factory=dict)
     single: set[Key] = field(default_factory=set)
@@ -99,16 +100,16 @@ class Plan:
 
     @property
     def rows(self) -> dict[str | None, dict[str, int]]:
-        """Rows that go, by experiment and table."""
+        """Rows that go, by whose they are and by table."""
         found: dict[str | None, dict[str, int]] = {}
-        for (table, experiment), cut in self.cuts.items():
+        for place, cut in self.cuts.items():
             if cut.rows:
-                found.setdefault(experiment, {})[table] = cut.rows
+                found.setdefault(owner_of(place), {})[place[0]] = cut.rows
         return found
 
-    def cut(self, table: str, experiment: str | None) -> Cut:
+    def cut(self, table: str, key: str | None) -> Cut:
         """The cut of a partition, new if there is none."""
-        return self.cuts.setdefault((table, experiment), Cut(table, experiment))
+        return self.cuts.setdefault((table, key), Cut(table, key))
 
 
 def plan_mending(examination: Examination) -> Plan:
@@ -122,8 +123,8 @@ def plan_mending(examination: Examination) -> Plan:
     busy = set(examination.being_written)
     by_place: dict[Place, list[Finding]] = {}
     for finding in examination.findings:
-        if finding.experiment in busy:
-            plan.left_alone.append(f"{finding.rule} in {finding.table} of {finding.experiment}: being written")
+        if finding.owner in busy:
+            plan.left_alone.append(f"{finding.rule} in {finding.table} of {finding.owner}: being written")
         else:
             by_place.setdefault(finding.place, []).append(finding)
             plan.catalog |= finding.rule == "catalog_is_current"
@@ -132,14 +133,18 @@ def plan_mending(examination: Examination) -> Plan:
     places = lake.places()
     manifests = dict(_manifests(lake, plan, places))
     broken = {f.experiment for f in examination.of("broken") if f.experiment is not None} - busy
+    studies = {f.study for f in examination.of("broken") if f.study is not None and f.owner not in busy}
     files, _ = ExperimentFiles(examination.data / "experiments").read()
     for experiment in sorted(broken):
-        own = {p: m for p, m in manifests.items() if p[1] in (experiment, None)}
-        found = [f for place, group in by_place.items() if place[1] == experiment for f in group]
+        own = {p: m for p, m in manifests.items() if owner_of(p) in (experiment, None)}
+        found = [f for group in by_place.values() for f in group if f.owner == experiment]
         file = files.get(experiment, (None, None))[1]
         with connect_to(PartialLake(lake.root, own)) as connection:
             _experiment(plan, connection, lake, experiment, found, file, own)
-    _clusters(plan, lake, manifests, examination.experiment)
+    for study in sorted(studies):
+        _study(plan, lake, study, manifests)
+    if examination.study is None:
+        _clusters(plan, lake, manifests, examination.experiment)
     for place in [place for place, cut in plan.cuts.items() if cut.is_empty]:
         del plan.cuts[place]
     plan.catalog |= bool(plan.rebuilt or plan.cuts) and (examination.data / "catalog.duckdb").exists()
@@ -161,15 +166,15 @@ def _files(plan: Plan, place: Place, findings: list[Finding]) -> None:
 
 def _manifests(lake: Lake, plan: Plan, places: list[Place]) -> Iterator[tuple[Place, Manifest]]:
     """The manifests as they will be once files are mended."""
-    for table, experiment in places:
-        place = table, experiment
-        spec, folder = table_spec(table), lake.folder(table, experiment)
+    for table, key in places:
+        place = table, key
+        spec, folder = table_spec(table), lake.folder(table, key)
         if place in plan.rebuilt:
-            made = rebuild(folder, spec, experiment, part_of)
+            made = rebuild(folder, spec, key, part_of)
             yield place, made.manifest
             continue
         try:
-            manifest = lake.manifest(table, experiment)
+            manifest = lake.manifest(table, key)
         except LakeError:  # of a newer version: left as it is
             continue
         if manifest is None:
@@ -211,16 +216,28 @@ def _experiment(
             for _, run_number, place in finding.bad:
                 connection.execute("INSERT INTO wrong_places VALUES (?, ?)", [run_number, place])
     closure = close(connection, experiment)
-    for table, doomed in closure.doomed.items():
-        cut = plan.cut(table, experiment)
-        cut.doomed = doomed
-        cut.rows += len(doomed)
-    for table, keys in closure.single.items():
-        plan.cut(table, experiment).single = keys
+    _doom(plan, closure, experiment)
     numbered = "SELECT count(*) != coalesce(max(number), -1) + 1 FROM events"
     if connection.execute(numbered).fetchall()[0][0]:
         plan.cut("events", experiment).renumbered = True
     _unmark(plan, connection, lake, experiment, closure, manifests)
+
+
+def _study(plan: Plan, lake: Lake, study: str, manifests: Mapping[Place, Manifest]) -> None:
+    """Add what goes from the tables of one study; running it writes them whole again."""
+    own = {place: manifest for place, manifest in manifests.items() if owner_of(place) == owner(STUDY_KEY, study)}
+    with connect_to(PartialLake(lake.root, own)) as connection:
+        prepare(connection, study, STUDIED)
+        _doom(plan, close_study(connection, study), study)
+
+
+def _doom(plan: Plan, closure: Closure, key: str) -> None:
+    for table, doomed in closure.doomed.items():
+        cut = plan.cut(table, key)
+        cut.doomed = doomed
+        cut.rows += len(doomed)
+    for table, keys in closure.single.items():
+        plan.cut(table, key).single = keys
 
 
 def _add(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:

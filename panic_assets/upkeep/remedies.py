@@ -7,7 +7,7 @@ is ever chosen. Nothing is changed on the disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ import duckdb
 from panic_assets.dynamics.analyses import ANALYSES
 from panic_assets.lake.quarantine import Key
 from panic_assets.lake.schemas import TableSpec, table_spec
-from panic_assets.upkeep.truths import BY_NAME, PARTITIONED, null_keys, repeated_keys, view_of
+from panic_assets.lake.study_rules import TIES
+from panic_assets.upkeep.truths import BY_NAME, PARTITIONED, STUDIED, null_keys, repeated_keys, view_of
 
 #: Pictures of one key have the same pixels: one is enough, wherever it is said to come from.
 _ALIKE = ("images",)
@@ -158,6 +159,18 @@ CURES = (
     ),
 )
 
+#: By table: columns by which rules name its rows, where that is not the trial.
+_TOLD = {"artifacts": "artifact_id", "study_comparison": "mode, arm, metric"}
+#: What is left of a study without what it is of goes: running it writes all of it again.
+STUDY_CURES = tuple(
+    Cure(
+        rule.name,
+        rule.asset,
+        f"FROM {rule.asset} SEMI JOIN ({_broken(rule.name)}) USING ({_TOLD.get(rule.asset, 'trial_id')})",
+    )
+    for rule in TIES
+)
+
 
 @dataclass
 class Closure:
@@ -167,12 +180,12 @@ class Closure:
     single: dict[str, set[Key]] = field(default_factory=dict)
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, experiment: str) -> None:
+def prepare(connection: duckdb.DuckDBPyConnection, key: str, specs: Sequence[TableSpec] = PARTITIONED) -> None:
     """Make the views of a connection show what will be left: a row that is doomed is not in them.
 
     At first that are rows with nulls, and keys that come twice with different rows.
     """
-    for spec in PARTITIONED:
+    for spec in specs:
         view = view_of(spec.name)
         keys = ", ".join(f"all_{view}.{name}" for name in spec.key)
         connection.execute(f"ALTER VIEW {view} RENAME TO all_{view}")
@@ -180,8 +193,8 @@ def prepare(connection: duckdb.DuckDBPyConnection, experiment: str) -> None:
         connection.execute(f"CREATE TABLE added_{spec.name} AS FROM all_{view} LIMIT 0")
         _show(connection, spec, False)
     connection.execute("CREATE TABLE wrong_places (run_number INTEGER, sequence_number INTEGER)")
-    for spec in PARTITIONED:
-        doom(connection, experiment, Cure("values_are_not_null", spec.name, null_keys(spec)))
+    for spec in specs:
+        doom(connection, key, Cure("values_are_not_null", spec.name, null_keys(spec)))
         repeated = repeated_keys(spec)
         if not connection.execute(f"SELECT count(*) FROM ({repeated})").fetchall()[0][0]:
             continue
@@ -189,15 +202,16 @@ def prepare(connection: duckdb.DuckDBPyConnection, experiment: str) -> None:
         if spec.name not in _ALIKE:
             unlike = f"""SELECT {names} FROM (SELECT DISTINCT * FROM {view} SEMI JOIN ({repeated}) USING ({names}))
                          GROUP BY {names} HAVING count(*) > 1"""
-            doom(connection, experiment, Cure("keys_are_unique", spec.name, unlike))
+            doom(connection, key, Cure("keys_are_unique", spec.name, unlike))
         connection.execute(f"CREATE TABLE single_{spec.name} AS SELECT {names} FROM ({repeated})")
         _show(connection, spec, True)
 
 
-def doom(connection: duckdb.DuckDBPyConnection, experiment: str, cure: Cure) -> int:
-    """Add what a cure selects to the doomed rows; give how many."""
+def doom(connection: duckdb.DuckDBPyConnection, key: str, cure: Cure) -> int:
+    """Add what a cure selects to the doomed rows of an experiment or study; give how many."""
     names = ", ".join(table_spec(cure.table).key)
-    parameters: Mapping[str, Any] = {"experiment": experiment} if "$experiment" in cure.sql else {}
+    partition = str(table_spec(cure.table).partition)
+    parameters: Mapping[str, Any] = {partition: key} if f"${partition}" in cure.sql else {}
     rows = connection.execute(
         f"INSERT INTO doomed_{cure.table} SELECT DISTINCT {names}, '{cure.rule}' FROM ({cure.sql})", parameters
     ).fetchall()
@@ -217,8 +231,19 @@ def close(connection: duckdb.DuckDBPyConnection, experiment: str) -> Closure:
     cures = [cure for cure in CURES if _all(connection, f"FROM {view_of(cure.table)} LIMIT 1")]
     while sum(doom(connection, experiment, cure) for cure in cures):
         pass
+    return _closure(connection, PARTITIONED)
+
+
+def close_study(connection: duckdb.DuckDBPyConnection, study: str) -> Closure:
+    """Apply the cures of a study until no rule is broken any more."""
+    while sum(doom(connection, study, cure) for cure in STUDY_CURES):
+        pass
+    return _closure(connection, STUDIED)
+
+
+def _closure(connection: duckdb.DuckDBPyConnection, specs: Sequence[TableSpec]) -> Closure:
     found = Closure()
-    for spec in PARTITIONED:
+    for spec in specs:
         doomed = {row[:-1]: row[-1] for row in _all(connection, f"FROM doomed_{spec.name}")}
         if doomed:
             found.doomed[spec.name] = doomed

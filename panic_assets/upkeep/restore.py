@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from panic_assets.lake import TABLES, CorruptPart, Lake, LakeWriteError, PartitionLocked, build_catalog
 from panic_assets.lake.durable import replace_file, sync_folder
@@ -19,9 +20,9 @@ from panic_assets.lake.locks import holder_of, is_held, locked
 from panic_assets.lake.manifest import Manifest, Part, Retired, load_manifest, save_manifest
 from panic_assets.lake.parts import check_content
 from panic_assets.lake.removal import bury, refuse_while_going
-from panic_assets.lake.specs import near
+from panic_assets.lake.specs import EXPERIMENT_KEY, STUDY_KEY, near
 from panic_assets.lake.writer import LOCK
-from panic_assets.upkeep.backup_format import BackupError, Stored, part_name
+from panic_assets.upkeep.backup_format import A, BackupError, Stored, part_name, place_of
 from panic_assets.upkeep.backup_sources import Source, open_source
 from panic_assets.upkeep.clusters import fit_clusters
 from panic_assets.upkeep.copying import space_left, write_checked
@@ -31,6 +32,7 @@ from panic_assets.upkeep.temporary import RESTORING, RESTORING_LOCK
 
 _SHOWN = 5
 _LOCK_SECONDS = 5.0
+Owner: TypeAlias = tuple[str, str]
 Progress = Callable[[int, int], None]
 
 
@@ -52,6 +54,7 @@ class Restored:
     documents: tuple[str, ...]
     differing: tuple[str, ...]
     clusters: str
+    studies: tuple[str, ...] = ()
 
 
 @dataclass
@@ -71,26 +74,30 @@ def restore(
     data: Path,
     experiments: Sequence[str] | None = None,
     *,
+    studies: Sequence[str] | None = None,
     replace_others: bool = False,
     on_progress: Progress | None = None,
 ) -> Restored:
-    """Bring all experiments of a backup, or some, back into a data directory.
+    """Bring all experiments and studies of a backup, or some, back into a data directory.
 
-    Partitions that hold the same are left, but for files that are missing or damaged. One that holds something else
-    is refused before anything is written; with ``replace_others`` it is replaced, and its parts stay until the grace
-    period is over. Killed at any moment, partitions are whole, and another call does the rest.
+    Where ``experiments`` or ``studies`` are named, these are all that comes back. Partitions that hold the same are
+    left, but for files that are missing or damaged. One that holds something else is refused before anything is
+    written; with ``replace_others`` it is replaced, and its parts stay until the grace period is over. The store of
+    events and the state of searches are never replaced: others may be writing to them. Killed at any moment, partitions
+    are whole, and another call does the rest.
 
     Raises:
-        BackupError: no such backup or experiment, damage, a newer version, a partition that holds something else, or
-            a full disk: what the lake held is as before.
+        BackupError: no such backup, experiment or study, damage, a newer version, a partition that holds something
+            else, or a full disk: what the lake held is as before.
         PartitionLocked: a writer is at work.
     """
     lake = Lake(data / "lake")
     with open_source(source) as opened:
-        chosen = _chosen(opened, experiments)
-        for name in chosen:
-            refuse_while_going(lake.root, name)
-        plan = _planned(lake, opened, chosen, whole=experiments is None)
+        whole = experiments is None and studies is None
+        chosen = _chosen(opened, None if whole else {EXPERIMENT_KEY: experiments or (), STUDY_KEY: studies or ()})
+        for partition, name in chosen:
+            refuse_while_going(lake.root, name, partition)
+        plan = _planned(lake, opened, chosen, whole)
         if plan.conflicts and not replace_others:
             shown = ", ".join(plan.conflicts[:_SHOWN]) + (", ..." if len(plan.conflicts) > _SHOWN else "")
             raise BackupError(
@@ -100,7 +107,7 @@ def restore(
             )
         try:
             mended = _written(lake, opened, plan, on_progress or (lambda done, total: None))
-            documents, differing = _documents(data, opened, chosen, experiments is None, replace_others)
+            documents, differing = _documents(data, opened, chosen, whole, replace_others)
         except LakeWriteError as error:
             raise BackupError(str(error)) from error
         except OSError as error:
@@ -114,7 +121,7 @@ def restore(
         build_catalog(lake.root, data / "catalog.duckdb")
     return Restored(
         opened.place,
-        tuple(chosen),
+        tuple(name for partition, name in chosen if partition == EXPERIMENT_KEY),
         len(plan.write),
         len(plan.same),
         mended,
@@ -122,33 +129,39 @@ def restore(
         tuple(documents),
         tuple(differing),
         clusters,
+        tuple(name for partition, name in chosen if partition == STUDY_KEY),
     )
 
 
-def _chosen(source: Source, experiments: Sequence[str] | None) -> list[str]:
-    held = source.backup.experiments
-    for name in experiments or ():
-        if name not in held:
-            raise BackupError(f"the backup at {source.place} holds nothing of an experiment {name!r}{near(name, held)}")
-    return held if experiments is None else list(dict.fromkeys(experiments))
+def _chosen(source: Source, asked: Mapping[str, Sequence[str]] | None) -> list[Owner]:
+    """(experiment or study, name) of all that comes back."""
+    held = {EXPERIMENT_KEY: source.backup.experiments, STUDY_KEY: source.backup.studies}
+    for partition, names in (asked or {}).items():
+        for name in names:
+            if name not in held[partition]:
+                hint = near(name, held[partition]) if held[partition] else ""
+                raise BackupError(f"the backup at {source.place} holds nothing of {A[partition]} {name!r}{hint}")
+    return [(partition, name) for partition, names in (asked or held).items() for name in dict.fromkeys(names)]
 
 
-def _planned(lake: Lake, source: Source, chosen: list[str], whole: bool) -> _Plan:
+def _planned(lake: Lake, source: Source, chosen: list[Owner], whole: bool) -> _Plan:
     """Look at all partitions; nothing is written."""
     plan = _Plan()
     order = {table: number for number, table in enumerate(reversed(referring_first()))}
-    wanted = sorted((m for m in source.backup.partitions if m.experiment in chosen), key=lambda m: order[m.table])
+    wanted = sorted((m for m in source.backup.partitions if place_of(m) in chosen), key=lambda m: order[m.table])
     clusters = [m for m in source.backup.partitions if m.experiment is None]
     # Clusters are of all experiments: they fit only where these are the backup's.
-    plan.with_clusters = (whole and source.backup.is_whole and set(experiments_of(lake)) <= set(chosen)) and all(
+    own = {name for partition, name in chosen if partition == EXPERIMENT_KEY}
+    plan.with_clusters = (whole and source.backup.is_whole and set(experiments_of(lake)) <= own) and all(
         _is_same(lake.manifest(m.table), m) or lake.manifest(m.table) is None for m in clusters
     )
     for manifest in [*wanted, *(clusters if plan.with_clusters else [])]:
         _compare(lake, manifest, plan)
     there = {(m.table, m.experiment) for m in wanted}
-    changed = {m.experiment for m in plan.write}
-    for table, key in ((t, k) for t, spec in TABLES.items() if spec.partitioned for k in chosen):
-        if (table, key) not in there and key in changed and lake.manifest(table, key) is not None:
+    changed = {place_of(m) for m in plan.write}
+    for table, key in ((t, k) for t, spec in TABLES.items() for p, k in chosen if p == spec.partition):
+        is_extra = (table, key) not in there and (TABLES[table].partition, key) in changed
+        if is_extra and lake.manifest(table, key) is not None:
             plan.extra.append((table, key))
             plan.conflicts.append(f"{table}/{key}")
     return plan
@@ -240,7 +253,7 @@ def _place(lake: Lake, staged: Path, wanted: Manifest, planned: Manifest | None)
     """Put one partition in place; what it held is retired."""
     folder = lake.folder(wanted.table, wanted.experiment)
     with locked(folder / LOCK, _LOCK_SECONDS):
-        refuse_while_going(lake.root, wanted.experiment)
+        refuse_while_going(lake.root, wanted.experiment, TABLES[wanted.table].partition)
         try:
             held = load_manifest(folder)
         except CorruptPart:
@@ -260,19 +273,19 @@ def _place(lake: Lake, staged: Path, wanted: Manifest, planned: Manifest | None)
 
 
 def _documents(
-    data: Path, source: Source, chosen: list[str], whole: bool, replace_others: bool
+    data: Path, source: Source, chosen: list[Owner], whole: bool, replace_others: bool
 ) -> tuple[list[str], list[str]]:
     """(written, left because other content is there) of experiment files, settings and Dagster's records."""
     written, differing = [], []
     for place, name in sorted(source.backup.documents.items()):
-        if not whole and not (place.startswith("experiments/") and Path(place).stem in chosen):
+        if not whole and _asker(place) not in chosen:
             continue
         path = data / (f".{place}" if place.startswith("dagster/") else place)
         with source.open(name) as file:
             content = file.read()
         if path.is_file() and path.read_bytes() == content:
             continue
-        if path.exists() and not replace_others:
+        if _is_database_in_use(path) or (path.exists() and not replace_others):
             differing.append(place)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -281,3 +294,19 @@ def _documents(
         replace_file(path, content)
         written.append(place)
     return written, differing
+
+
+def _asker(place: str) -> Owner | None:
+    """Whose a document is: an experiment's file, or the file or the training of a study."""
+    folder, *rest = place.split("/")
+    if folder == "training":
+        return STUDY_KEY, rest[0]
+    kind = {"experiments": EXPERIMENT_KEY, "studies": STUDY_KEY}.get(folder)
+    return (kind, Path(place).stem) if kind else None
+
+
+def _is_database_in_use(path: Path) -> bool:
+    """Whether a database of trainings is there, or what SQLite writes beside one: whoever uses it would be confused."""
+    if path.suffix != ".db" or "training" not in path.parts[-3:]:
+        return False
+    return path.exists() or path.with_name(f"{path.name}-wal").exists()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,7 @@ from panic_assets.files import ExperimentFiles
 from panic_assets.lake import TABLES, Lake
 from panic_assets.lake.durable import TEMPORARY
 from panic_assets.lake.removal import DELETING
+from panic_assets.lake.specs import STUDY_KEY, owner
 from panic_assets.upkeep.findings import EXAMPLES, Finding
 from panic_assets.upkeep.survey import AGAIN
 
@@ -24,23 +26,32 @@ _SIGN = re.compile(r"\[([\[*?])\]")
 
 
 def surroundings(
-    data: Path, lake: Lake, only: str | None, names: list[str], going: Mapping[str, bool]
+    data: Path, lake: Lake, only: str | None, names: list[str], going: Mapping[str, Mapping[str, bool]]
 ) -> Iterator[Finding]:
-    """All findings that are about no partition; of one experiment alone where ``only`` names it."""
-    yield from _deletions(going, only)
-    yield from _files(data, only, names)
+    """All findings that are about no partition; of one experiment or study alone where ``only`` names its owner.
+
+    ``names`` are the lake's experiments; ``going`` are deletions, by what they are of.
+    """
+    for partition, begun in going.items():
+        yield from _deletions(partition, begun, only)
+    if only is None or not only.startswith(owner(STUDY_KEY, "")):
+        yield from _files(data, only, names)
     yield from _catalog(data)
     if only is None:
         yield from _folders(lake)
 
 
-def _deletions(going: Mapping[str, bool], only: str | None) -> Iterator[Finding]:
+def _deletions(partition: str, going: Mapping[str, bool], only: str | None) -> Iterator[Finding]:
     for name, has_tables in going.items():
-        if only in (None, name):
+        if only in (None, owner(partition, name)):
+            is_study = partition == STUDY_KEY
             message = "its deletion was begun and has not ended"
             if not has_tables:
-                message = "it was deleted; clusters and catalog have not followed"
-            yield Finding("deletions_end", "to_do", message, f"panic delete {name}, or panic gc", "", name)
+                behind = "the catalog has" if is_study else "clusters and catalog have"
+                message = f"it was deleted; {behind} not followed"
+            remedy = f"panic {'study ' if is_study else ''}delete {name}, or panic gc"
+            finding = Finding("deletions_end", "to_do", message, remedy)
+            yield replace(finding, study=name) if is_study else replace(finding, experiment=name)
 
 
 def _files(data: Path, only: str | None, names: list[str]) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ from panic_assets.lake.quarantine import checksum_of
 from panic_assets.lake.removal import DELETED, deleted_parts
 from panic_assets.lake.schemas import VECTOR, TableSpec, table_spec
 from panic_assets.lake.writer import LOCK
-from panic_assets.upkeep.findings import Finding, Severity
+from panic_assets.upkeep.findings import Finding, Severity, about
 
 AGAIN = "panic doctor --fix"
 UPGRADE = "upgrade panic_assets"
@@ -39,7 +39,7 @@ class Surveyed:
     """
 
     table: str
-    experiment: str | None
+    key: str | None
     folder: Path
     manifest: Manifest | None = None
     all_parts: tuple[Part, ...] = ()
@@ -56,15 +56,18 @@ class Surveyed:
         path = self.folder / bad[0] if len(bad) == 1 else self.folder
         examples = tuple({"file": name} for name in bad[:5])
         self.findings.append(
-            Finding(rule, severity, message, remedy, self.table, self.experiment, path, max(1, len(bad)), examples, bad)
+            about(
+                (self.table, self.key),
+                Finding(rule, severity, message, remedy, path=path, count=max(1, len(bad)), examples=examples, bad=bad),
+            )
         )
 
 
 def survey(
-    lake: Lake, table: str, experiment: str | None, quick: bool = False, on_bytes: Callable[[int], None] | None = None
+    lake: Lake, table: str, key: str | None, quick: bool = False, on_bytes: Callable[[int], None] | None = None
 ) -> Surveyed:
     """Look at one partition; ``on_bytes`` is told of each part's size when it was read."""
-    found = Surveyed(table, experiment, lake.folder(table, experiment))
+    found = Surveyed(table, key, lake.folder(table, key))
     found.writer = holder_of(found.folder / LOCK)
     names = sorted(path.name for path in found.folder.iterdir()) if found.folder.is_dir() else []
     try:
@@ -78,7 +81,7 @@ def survey(
     if manifest is None:
         _without_manifest(found, names)
         return found
-    flaw = _flaw(manifest, table, experiment)
+    flaw = _flaw(manifest, table, key)
     if flaw:
         found.note("manifest_is_whole", "broken", flaw, f"{AGAIN} makes it again of its parts", (MANIFEST,))
         return found
@@ -94,7 +97,7 @@ def survey(
     return found
 
 
-def part_of(spec: TableSpec, experiment: str | None, path: Path) -> Part:
+def part_of(spec: TableSpec, key: str | None, path: Path) -> Part:
     """A part as its own bytes describe it, every page of it read.
 
     Raises:
@@ -113,10 +116,10 @@ def part_of(spec: TableSpec, experiment: str | None, path: Path) -> Part:
     except (pa.ArrowException, OSError) as error:
         raise CorruptPart(path, expected, f"a file that can't be read: {error}") from error
     mixed = [name for name, values in labels.items() if len(values) != 1 or values[0] is None]
-    if mixed or labels.get("experiment", [experiment]) != [experiment]:
-        raise CorruptPart(path, expected, f"values of {', '.join(mixed) or 'experiment'} that don't belong there")
+    if mixed or (spec.partition is not None and labels[spec.partition] != [key]):
+        raise CorruptPart(path, expected, f"values of {', '.join(mixed) or spec.partition} that don't belong there")
     version = int((schema.metadata or {}).get(b"schema_version", b"0"))
-    own = {name: str(values[0]) for name, values in labels.items() if name != "experiment"}
+    own = {name: str(values[0]) for name, values in labels.items() if name != spec.partition}
     return Part(path.name, rows, path.stat().st_size, checksum_of(path), version, own, _dimension(spec, schema))
 
 
@@ -220,12 +223,13 @@ def _look_at(found: Surveyed, part: Part, quick: bool) -> bool:
 
 def _labels_hold(found: Surveyed, part: Part, parquet: pq.ParquetFile, aside: str) -> bool:
     for name, label in _labels(found.spec, part.labels).items():
-        expected = found.experiment if name == "experiment" else label
+        is_key = name == found.spec.partition
+        expected = found.key if is_key else label
         values = set(_values(parquet, name))
         if values == {expected}:
             continue
         shown = ", ".join(sorted(map(repr, values))[:3])
-        if name != "experiment" and len(values) == 1 and None not in values:
+        if not is_key and len(values) == 1 and None not in values:
             message = f"the manifest says {name} {expected!r}, all rows say {shown}"
             found.note(
                 "manifest_describes_its_parts", "broken", message, f"{AGAIN} corrects the manifest", (part.file,)
@@ -238,7 +242,7 @@ def _labels_hold(found: Surveyed, part: Part, parquet: pq.ParquetFile, aside: st
 
 def _labels(spec: TableSpec, labels: dict[str, str]) -> dict[str, str | None]:
     """Columns that must hold one value in a part, with the value that the manifest says."""
-    partition: dict[str, str | None] = {"experiment": None} if spec.partitioned else {}
+    partition: dict[str, str | None] = {spec.partition: None} if spec.partition is not None else {}
     return partition | {name: labels.get(name) for name in (*spec.labels, *labels)}
 
 
@@ -262,10 +266,10 @@ def _dimension(spec: TableSpec, schema: pa.Schema) -> int | None:
     return int(schema.field(spec.vector).type.list_size) if spec.vector else None
 
 
-def _flaw(manifest: Manifest, table: str, experiment: str | None) -> str | None:
+def _flaw(manifest: Manifest, table: str, key: str | None) -> str | None:
     """What is wrong with a manifest that is one."""
-    if (manifest.table, manifest.experiment) != (table, experiment):
-        return f"the manifest is that of table {manifest.table!r}, experiment {manifest.experiment!r}"
+    if (manifest.table, manifest.experiment) != (table, key):
+        return f"the manifest is that of table {manifest.table!r}, key {manifest.experiment!r}"
     if not isinstance(manifest.generation, int) or not isinstance(manifest.properties, dict):
         return "the manifest has a generation or properties of a wrong type"
     kinds = {"file": str, "rows": int, "bytes": int, "checksum": str, "schema_version": int, "labels": dict}

@@ -19,7 +19,7 @@ from panic_assets.lake.locks import is_held, locked
 RESTORING, RESTORING_LOCK = "_restoring", "_lock"
 #: Every temporary name holds the number of its process: behind `.tmp-`, or at the end of a hidden name.
 _NAMES = (re.compile(r".*\.tmp-(\d+)(\D.*)?"), re.compile(r"\..+\.(\d+)"))
-_PLACES = ("experiments", "figures", "reports", "exports", "cache")
+_PLACES = ("experiments", "studies", "training", "figures", "reports", "exports", "cache")
 
 
 def dead_files(data: Path, limit: float) -> Iterator[tuple[Path, int, int]]:

@@ -12,6 +12,7 @@ from panic_assets.dynamics.analyses import ANALYSES
 from panic_assets.lake.analysis_rules import DISTANCES, soundness_of
 from panic_assets.lake.rules import RULES, Rule
 from panic_assets.lake.schemas import TABLES, TableSpec
+from panic_assets.lake.study_rules import DOUBTS, STUDY_RULES
 
 #: SQL that is true in an imported experiment: its loops were run elsewhere.
 IMPORTED = """(EXISTS (FROM imported_runs WHERE experiment = $experiment) OR EXISTS (FROM experiments
@@ -90,7 +91,7 @@ OWN_RULES = (
 )
 
 #: Rules whose every broken row is worth knowing and no more.
-HINTS = frozenset({"images_are_named"})
+HINTS = frozenset({"images_are_named", *(rule.name for rule in DOUBTS)})
 
 #: By rule: SQL, true of those of its rows that a run, a kill or a deletion may leave and the next run makes good.
 UNFINISHED: dict[str, str] = {
@@ -129,14 +130,15 @@ def _judged(rule: Rule) -> Judged:
     return Judged(rule, UNFINISHED.get(rule.name))
 
 
-#: Rules of one experiment, and those of the whole lake.
+#: Rules of one experiment, those of one study, and those of the whole lake.
 OF_EXPERIMENT = tuple(
     _judged(rule)
     for rule in (*RULES, *OWN_RULES, DISTANCES, *(soundness_of(analysis.name) for analysis in ANALYSES))
     if rule.of_experiment
 )
-OF_LAKE = tuple(_judged(rule) for rule in RULES if not rule.of_experiment)
-BY_NAME = {judged.rule.name: judged for judged in (*OF_EXPERIMENT, *OF_LAKE)}
+OF_STUDY = tuple(map(_judged, STUDY_RULES))
+OF_LAKE = tuple(_judged(rule) for rule in RULES if rule.partition is None)
+BY_NAME = {judged.rule.name: judged for judged in (*OF_EXPERIMENT, *OF_STUDY, *OF_LAKE)}
 
 
 def view_of(table: str) -> str:
@@ -162,5 +164,7 @@ def null_keys(spec: TableSpec) -> str:
     return f"SELECT {names} FROM {view_of(spec.name)} WHERE {' OR '.join(wrong)}"
 
 
-PARTITIONED = tuple(spec for spec in TABLES.values() if spec.partitioned)
+#: Tables of experiments, of studies, and of the whole lake.
+PARTITIONED = tuple(spec for spec in TABLES.values() if spec.of_experiment)
+STUDIED = tuple(spec for spec in TABLES.values() if spec.of_study)
 SHARED = tuple(spec for spec in TABLES.values() if not spec.partitioned)

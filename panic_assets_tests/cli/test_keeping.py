@@ -50,7 +50,7 @@ def test_delete_does_not_guess_without_a_terminal(own: Path) -> None:
 def test_delete_takes_all_of_it_and_it_can_be_run_again(own: Path) -> None:
     lake = Lake(own / "lake")
     assert "deleted smoke" in typed("delete", "smoke", "--yes")
-    assert all("smoke" not in lake.experiments(table) for table, spec in TABLES.items() if spec.partitioned)
+    assert all("smoke" not in lake.experiments(table) for table, spec in TABLES.items() if spec.of_experiment)
     assert (own / "experiments" / "smoke.yaml").is_file()
     with dg.DagsterInstance.get() as instance:
         assert "smoke" not in instance.get_dynamic_partitions("experiment")

@@ -76,7 +76,7 @@ def test_every_help_begins_with_a_sentence_and_fits(words: tuple[str, ...], monk
 
 def test_the_help_names_every_command_in_its_panel() -> None:
     shown = CliRunner().invoke(cli.app, ["--help"]).output
-    for panel in ("Run", "Look", "Keep", "Models"):
+    for panel in ("Run", "Studies", "Look", "Keep", "Models"):
         assert f"─ {panel} ─" in shown
     for words in ALL:
         assert re.search(rf"│ {words[0]}\s", shown), words

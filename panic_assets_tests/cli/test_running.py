@@ -71,7 +71,8 @@ def test_the_recipe_of_a_continuous_integration(shell: Shell) -> None:
     assert (registered.returncode, registered.stdout) == (0, "ci_smoke\n"), registered.stderr
     done = shell(
         *("dagster", "asset", "materialize", "-m", "panic_assets.definitions"),
-        *("--select", "*", "--partition", "ci_smoke"),
+        # Studies have partitions of their own: one command is about one set of them.
+        *("--select", "not group:studies", "--partition", "ci_smoke"),
         DAGSTER_HOME=str(project_dir()),
         PANIC_DAGSTER_STATE=str(shell.data / ".dagster"),
     )

@@ -27,7 +27,7 @@ Ran = tuple[Path, dg.DagsterInstance, dg.ExecuteInProcessResult]
 
 #: Tables that an experiment without trouble leaves empty, and those of analyses, which have tests of their own.
 CALM = {"events", "sounds", "run_statistics", "dynamics", "curves", "transitions"}
-CALM |= {table for table in TABLES if table.startswith("imported_")}
+CALM |= {table for table, spec in TABLES.items() if table.startswith("imported_") or spec.of_study}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_all_tables_are_there(ran: Ran) -> None:
         if table in CALM:
             continue
         assert lake.read(table).num_rows > 0, table
-        if spec.partitioned:
+        if spec.of_experiment:
             assert lake.experiments(table) == ["small"]
 
 
@@ -172,18 +172,18 @@ def test_again_then_a_second_experiment(tmp_path: Path) -> None:
     lake = lake_of(tmp_path)
     with dg.DagsterInstance.ephemeral() as instance:
         materialise(tmp_path, instance, "small")
-        generations = {table: lake.generation(table, "small") for table, spec in TABLES.items() if spec.partitioned}
+        generations = {table: lake.generation(table, "small") for table, spec in TABLES.items() if spec.of_experiment}
         again = materialise(tmp_path, instance, "small")
         for asset in DERIVED:
             if asset != "runs":
                 assert metadata(again, asset)["computed"] == 0, asset
-        assert generations == {t: lake.generation(t, "small") for t, s in TABLES.items() if s.partitioned}
+        assert generations == {t: lake.generation(t, "small") for t, s in TABLES.items() if s.of_experiment}
         before = {row["clustering_id"] for row in lake.read("clusterings").to_pylist()}
 
         write(tmp_path, "other", prompts=["a fish"], seeds=[5, -1])
         second = materialise(tmp_path, instance, "other")
         for table, spec in TABLES.items():
-            if spec.partitioned and table not in CALM:
+            if spec.of_experiment and table not in CALM:
                 assert lake.experiments(table) == ["other", "small"]
         # Clusters are over both, and those of one experiment alone are gone.
         after = lake.read("clusterings").to_pylist()
@@ -192,7 +192,7 @@ def test_again_then_a_second_experiment(tmp_path: Path) -> None:
         assert sum(row["points"] for row in after) == lengths
         assert set(lake.read("cluster_assignments").column("experiment").to_pylist()) == {"other", "small"}
         assert metadata(second, "clusters")["computed"] == lengths
-        assert generations == {t: lake.generation(t, "small") for t, s in TABLES.items() if s.partitioned}
+        assert generations == {t: lake.generation(t, "small") for t, s in TABLES.items() if s.of_experiment}
 
 
 def test_a_grown_experiment_computes_only_what_is_new(tmp_path: Path) -> None:

@@ -447,11 +447,10 @@ def test_the_nightly_job_is_thorough() -> None:
 
 def test_what_is_on_from_the_start() -> None:
     definitions = build_defs()
-    sensors = {
-        name: definitions.resolve_sensor_def(name) for name in ("experiment_files", "failures", "follow_updates")
-    }
+    names = ("experiment_files", "study_files", "failures", "follow_updates")
+    sensors = {name: definitions.resolve_sensor_def(name) for name in names}
     on = {name for name, sensor in sensors.items() if sensor.default_status == dg.DefaultSensorStatus.RUNNING}
-    assert on == {"experiment_files", "failures"}
+    assert on == {"experiment_files", "study_files", "failures"}
     assert definitions.resolve_schedule_def("nightly").default_status == dg.DefaultScheduleStatus.RUNNING
     repository = definitions.get_repository_def()
     # No default one beside them; that over live runs is on where there is a live store.

@@ -17,6 +17,7 @@ from panic_assets import definitions
 from panic_assets.defs.assets import GPU_POOL
 from panic_assets.lake.analysis_rules import DISTANCES, soundness_of
 from panic_assets.lake.rules import RULES
+from panic_assets.lake.study_rules import DOUBTS, TIES
 from panic_assets_tests.laboratory import ANALYSED, PARTITIONED
 
 ROOT = Path(__file__).parents[2]
@@ -75,11 +76,52 @@ GRAPH: dict[str, tuple[str, set[str], bool, set[str], set[str]]] = {
     ),
     "catalog": (
         "catalog",
-        {*PARTITIONED, *ANALYSED, "clusters", "compaction"},
+        {*PARTITIONED, *ANALYSED, "clusters", "compaction", "study_comparison"},
         False,
         {"duckdb"},
         set(),
     ),
+    "study_trials": (
+        "studies",
+        set(),
+        True,
+        {"parquet", "pytorch"},
+        {
+            "every_trial_has_its_model_run",
+            "every_artifact_has_its_origin",
+            "every_trial_tells_its_constraint",
+            "completed_trials_have_their_checkpoint",
+        },
+    ),
+    "trial_metrics": (
+        "studies",
+        {"study_trials"},
+        True,
+        {"parquet"},
+        {"every_metric_has_its_trial", "mlflow_agrees"},
+    ),
+    "lipschitz": (
+        "studies",
+        {"trial_metrics"},
+        True,
+        {"parquet"},
+        {"every_bound_has_its_trial", "spectral_norms_keep_to_their_coefficient", "bounds_are_in_order"},
+    ),
+    "robustness": (
+        "studies",
+        {"lipschitz"},
+        True,
+        {"parquet"},
+        {"every_robustness_has_its_trial", "certified_accuracy_is_no_promise_too_much"},
+    ),
+    "study_comparison": (
+        "studies",
+        {"robustness"},
+        True,
+        {"parquet"},
+        {"comparisons_are_of_their_trials", "arms_and_pairs_are_complete"},
+    ),
+    "study_report": ("studies", {"study_comparison"}, True, set(), set()),
     "compaction": ("upkeep", set(), False, {"parquet"}, set()),
     "examination": ("upkeep", set(), False, set(), set()),
 }
@@ -104,9 +146,9 @@ def test_the_module_gives_one_set_of_definitions_to_the_code_server() -> None:
     pointer = CodePointer.from_module("panic_assets.definitions", target.attribute, working_directory=None)
     repository = initialize_repository_def_from_pointer(pointer)
     assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == {*GRAPH, *ANALYSED}
-    assert {"experiment", "nightly", "live_ingestion"} <= {job.name for job in repository.get_all_jobs()}
+    assert {"experiment", "nightly", "study", "live_ingestion"} <= {job.name for job in repository.get_all_jobs()}
     assert {schedule.name for schedule in repository.schedule_defs} == {"nightly", "live_runs_going_on"}
-    sensors = {"experiment_files", "failures", "follow_updates", "live_runs"}
+    sensors = {"experiment_files", "study_files", "failures", "follow_updates", "live_runs"}
     assert {sensor.name for sensor in repository.sensor_defs} == sensors
 
 
@@ -126,15 +168,19 @@ def test_the_graph(built: dg.Definitions) -> None:
         )
         assert node.description
         if node.partitions_def is not None:
-            assert node.partitions_def == dg.DynamicPartitionsDefinition(name="experiment")
+            kind = "study" if node.group_name == "studies" else "experiment"
+            assert node.partitions_def == dg.DynamicPartitionsDefinition(name=kind)
     assert found == GRAPH
 
 
-def test_every_rule_is_a_check_that_blocks(built: dg.Definitions) -> None:
+def test_every_rule_is_a_check_that_blocks_but_for_doubts_about_studies(built: dg.Definitions) -> None:
     specs = [spec for checks in built.asset_checks or [] for spec in checks.check_specs]
     analysed = [soundness_of(name) for name in ANALYSED]
-    assert sorted(spec.name for spec in specs) == sorted(rule.name for rule in (*RULES, DISTANCES, *analysed))
-    assert all(spec.blocking and spec.description for spec in specs)
+    telling = {rule.name for rule in DOUBTS} | {"mlflow_agrees"}
+    blocking = sorted(rule.name for rule in (*RULES, DISTANCES, *analysed, *TIES))
+    assert sorted(spec.name for spec in specs if spec.blocking) == blocking
+    assert {spec.name for spec in specs if not spec.blocking} == telling
+    assert all(spec.description for spec in specs)
 
 
 def test_assets_that_use_models_share_a_pool(built: dg.Definitions) -> None:

@@ -17,11 +17,13 @@ _START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
 def row(table: str, number: int, experiment: str = "first", **values: Any) -> dict[str, Any]:
-    """One row; different numbers have different keys."""
+    """One row; different numbers have different keys. Of tables of studies, ``experiment`` is the study."""
     spec = TABLES[table]
     made = {column.name: _value(column, number) for column in spec.columns}
     if "experiment" in made:
         made["experiment"] = experiment
+    if "study" in made:
+        made["study"] = experiment
     if "analysis" in made:
         made["analysis"] = ("drift", "regimes")[number % 2]
     if "embedding_model" in made:

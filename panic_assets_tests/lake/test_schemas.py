@@ -14,7 +14,8 @@ def test_every_table_is_whole(spec):
         assert not spec.column(name).nullable
     assert set(spec.key) <= set(spec.sort), "rows with distinct keys must have one order"
     assert all(pa.types.is_string(spec.column(name).type) for name in spec.labels)
-    assert ("experiment" in spec.key) or not spec.partitioned
+    assert spec.partition is None or spec.partition == spec.key[0] == spec.sort[0] == spec.names[0]
+    assert [spec.of_experiment, spec.of_study] == [spec.partition == "experiment", spec.partition == "study"]
     assert all(column.meaning.endswith(".") for column in spec.columns)
     assert spec.arrow_schema().metadata[b"schema_version"] == str(SCHEMA_VERSION[spec.name]).encode()
     assert spec.arrow_schema().names == spec.names

@@ -55,11 +55,11 @@ def copied(data: Path, target: Path) -> Lake:
 
 
 def tables(lake: Lake, *experiments: str) -> dict[str, pa.Table]:
-    """All tables of a lake, or of some experiments, that hold rows."""
+    """All tables of a lake that hold rows, or those of some experiments."""
     read = {
         name: lake.read(name) if not experiments else lake.read(name, where={"experiment": list(experiments)})
         for name, spec in TABLES.items()
-        if not experiments or spec.partitioned
+        if not experiments or spec.of_experiment
     }
     return {name: table for name, table in read.items() if table.num_rows}
 

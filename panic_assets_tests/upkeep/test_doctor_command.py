@@ -49,9 +49,18 @@ def test_json_is_one_document(data: Path) -> None:
     found = json.loads(told)
     assert code == 1
     assert found["is_sound"] is False
-    assert {"rule", "severity", "table", "experiment", "count", "examples", "message", "remedy", "path"} == set(
-        found["findings"][0]
-    )
+    assert {
+        "rule",
+        "severity",
+        "table",
+        "experiment",
+        "study",
+        "count",
+        "examples",
+        "message",
+        "remedy",
+        "path",
+    } == set(found["findings"][0])
     code, told, _ = panic("--json", "--fix", "--yes")
     assert code == 0
     assert json.loads(told)["is_sound"] is True

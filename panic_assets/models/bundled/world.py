@@ -123,18 +123,19 @@ def is_held_out(scene: Scene) -> bool:
     return hashlib.md5(scene.caption.encode(), usedforsecurity=False).digest()[0] < 13
 
 
-def render(scene: Scene, rng: random.Random) -> np.ndarray:
-    """Draw a scene with jittered places, radii and colours.
+def render(scene: Scene, rng: random.Random, enlargement: int = 1) -> np.ndarray:
+    """Draw a scene with jittered places, radii and colours; ``enlargement`` times as large in all lengths.
 
-    Returns: uint8 array (64, 64, 3), RGB.
+    Returns: uint8 array (64 k, 64 k, 3) where k is the enlargement, RGB.
     """
-    side = SIDE * _SUPERSAMPLING
+    side = SIDE * _SUPERSAMPLING * enlargement
     background = _jitter(BACKGROUNDS[scene.background], rng, 5)
     image = Image.new("RGB", (side, side), background)
     draw = ImageDraw.Draw(image)
     for thing, (x, y) in zip(scene.things, _places(scene, rng), strict=True):
         radius = rng.uniform(*SIZES[thing.size])
-        _draw(draw, thing.shape, x, y, radius, _jitter(COLOURS[thing.colour], rng, 8), background)
+        colour = _jitter(COLOURS[thing.colour], rng, 8)
+        _draw(draw, thing.shape, x * enlargement, y * enlargement, radius * enlargement, colour, background)
     return np.asarray(image.reduce(_SUPERSAMPLING))
 
 
