@@ -222,7 +222,7 @@ def _print_work(summary: StudySummary, shown: Any) -> None:
     """What was done this time, and what is left."""
     if summary.trained or summary.measured:
         parts = [f"Trained: {summary.trained} trials"] if summary.trained else []
-        parts += [f"measured anew: {summary.measured} trials"] if summary.measured else []
+        parts += [f"{'measured' if parts else 'Measured'} anew: {summary.measured} trials"] if summary.measured else []
         shown.print(f"{', '.join(parts)}, in {summary.seconds:.0f} s.")
     else:
         shown.print("Nothing was trained: all trials of this study are over.")

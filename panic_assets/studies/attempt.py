@@ -97,8 +97,9 @@ class Trainer:
             return None, error
 
     def is_measured(self, record: TrialRecord) -> bool:
-        """Whether it was measured as the study now says."""
-        return record.measured is not None and record.measured.evaluation_id == self._evaluation_id
+        """Whether it was measured as the study now says; what could not be measured is tried again."""
+        measured = record.measured
+        return measured is not None and bool(measured.metrics) and measured.evaluation_id == self._evaluation_id
 
     def measure(self, record: TrialRecord) -> TrialRecord:
         """Measure a completed trial from its checkpoint, and write that to its file; without one, train it again.

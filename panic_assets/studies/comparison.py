@@ -188,7 +188,8 @@ def _check(found: Mapping[str, Any], reference: str) -> None:
 
 
 def _names(found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
-    return sorted({name for trials in found.values() for metrics in trials.values() for name in metrics})
+    names = {name for trials in found.values() for metrics in trials.values() for name in metrics}
+    return sorted(names - {"epochs"})  # how long they trained was asked for, not found out
 
 
 def _values(trials: Mapping[int, Mapping[str, Any]], metric: str) -> dict[int, float]:

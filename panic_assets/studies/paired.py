@@ -50,7 +50,7 @@ def paired_effect(differences: np.ndarray, confidence: float = 0.95) -> PairedEf
     low, high = typical_interval(differences, confidence)
     return PairedEffect(
         pairs,
-        float(differences.mean()),
+        _mean(differences),
         low,
         high,
         effect_size(differences),
@@ -87,7 +87,7 @@ def effect_size(differences: np.ndarray) -> float:
     if freedom < 2 or spread == 0:
         return float("nan")
     correction = np.exp(lgamma(freedom / 2) - lgamma((freedom - 1) / 2)) / (freedom / 2) ** 0.5
-    return float(correction * differences.mean() / spread)
+    return float(correction * _mean(differences) / spread)
 
 
 def _t_test(differences: np.ndarray) -> float:
@@ -98,8 +98,14 @@ def _t_test(differences: np.ndarray) -> float:
         return float("nan")
     if spread == 0:
         return 1.0 if not differences.any() else float("nan")
-    t = differences.mean() / spread * len(differences) ** 0.5
+    t = _mean(differences) / spread * len(differences) ** 0.5
     return float(2 * stdtr(freedom, -abs(t)))
+
+
+def _mean(differences: np.ndarray) -> float:
+    """Mean; 0 for what is left of opposite differences by rounding alone."""
+    mean = float(differences.mean())
+    return 0.0 if abs(mean) <= 1e-12 * float(np.abs(differences).max()) else mean
 
 
 def _spread(differences: np.ndarray) -> float:

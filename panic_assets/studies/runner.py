@@ -162,6 +162,12 @@ class _Run:
         summary.trials = [record.trial.trial_id for record in self._records]
         summary.states = dict(Counter(record.state for record in self._records))
         summary.left = summary.requested - len(self._records)
+        warned = [record for record in self._records if record.warnings]
+        if warned:
+            first = warned[0]
+            summary.notes.append(
+                f"{len(warned)} trials have warnings; {first.trial.arm} {first.trial.pair}: {'; '.join(first.warnings)}"
+            )
         self._end()
         return summary
 

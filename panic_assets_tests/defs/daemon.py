@@ -21,10 +21,18 @@ from panic_assets_tests.laboratory import lake_of
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 _PARTITION = "dagster/partition"
+# Dagster's own daemon; how often it looks at its sensors is a constant of it, and no setting.
+_DAEMON = """
+from dagster._daemon import sensor
+from dagster._daemon.cli import main
+
+sensor.MIN_INTERVAL_LOOP_TIME = 1
+main()
+"""
 
 
 class Daemon:
-    """``dagster-daemon run -w workspace.yaml``; data, state and settings lie in ``folder``."""
+    """``dagster-daemon run -w workspace.yaml`` that looks often; data, state and settings lie in ``folder``."""
 
     def __init__(self, folder: Path, settings: dict[str, Any] | None = None, **environment: str) -> None:
         self.data, self.home = folder / "data", folder / "home"
@@ -33,11 +41,13 @@ class Daemon:
             made.mkdir(parents=True)
         values = yaml.safe_load((ROOT / "dagster.yaml").read_text()) | (settings or {})
         # A test has no time to wait for what is rightly slow.
-        values["run_monitoring"] |= {"poll_interval_seconds": 2, "free_slots_after_run_end_seconds": 1}
+        values["run_monitoring"] |= {"poll_interval_seconds": 1, "free_slots_after_run_end_seconds": 1}
+        values["run_queue"] = {"dequeue_interval_seconds": 1}
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(values))
         self.environment = os.environ | {
             "DAGSTER_HOME": str(self.home),
             "DAGSTER_DISABLE_TELEMETRY": "1",
+            "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
             "PANIC_DATA": str(self.data),
             "PANIC_DAGSTER_STATE": str(self.state),
             "PANIC_SENSOR_SECONDS": "1",
@@ -49,7 +59,7 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(ROOT / "workspace.yaml")]
+        command = [sys.executable, "-c", _DAEMON, "run", "-w", str(ROOT / "workspace.yaml")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True

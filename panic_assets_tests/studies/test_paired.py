@@ -100,3 +100,10 @@ def test_many_pairs_are_drawn_from_and_always_alike() -> None:
     low, high = typical_interval(differences)
     by_t = stats.t.interval(0.95, 39, differences.mean(), stats.sem(differences))
     assert (low, high) == pytest.approx(by_t, abs=0.06)
+
+
+def test_what_rounding_leaves_of_opposite_differences_is_zero() -> None:
+    found = paired_effect(np.array([0.1, 0.2, -0.3, 0.1, 0.2, -0.3]) / 7)
+    assert found.difference == 0
+    assert found.effect_size == 0
+    assert found.p_value == 1

@@ -9,7 +9,7 @@ inputs tried. This is reached, but larger ones may exist elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from math import prod
@@ -89,7 +89,7 @@ def lipschitz(model: nn.Sequential, x: np.ndarray, seed: int = 0) -> Bounds:
     if not len(x):
         raise MeasureError("no inputs to look at the Jacobian: give at least one row of x")
     layers = named_layers(model, x[:1])
-    upper = _factor(model, {layer.name: layer for layer in layers}, "")
+    upper = _factor(model, dict(zip(weighted(model).values(), layers, strict=True)))
     inputs = torch.as_tensor(x, dtype=torch.float32)
     draw = torch.Generator().manual_seed(seed)
     local = jacobian_norms(model, inputs, draw, tolerance=1e-4)
@@ -138,14 +138,14 @@ def _layer(name: str, module: nn.Linear | nn.Conv2d, size: tuple[int, int] | Non
     return Layer(name, "convolution", norms.reshaped, norms.exact, norms.fft_bound)
 
 
-def _factor(module: nn.Module, layers: dict[str, Layer], name: str) -> float:
+def _factor(module: nn.Module, layers: Mapping[nn.Module, Layer]) -> float:
     """By how much a module can stretch differences."""
     if isinstance(module, nn.Sequential):
-        return prod(_factor(child, layers, f"{name}.{key}".strip(".")) for key, child in module.named_children())
+        return prod(_factor(child, layers) for child in module.children())
     if isinstance(module, Residual):
-        return 1.0 + _factor(module.inner, layers, f"{name}.inner".strip("."))
-    if name in layers:
-        return layers[name].bound
+        return 1.0 + _factor(module.inner, layers)
+    if module in layers:
+        return layers[module].bound
     if isinstance(module, nn.AvgPool2d):
         return pool_norm(module)
     if isinstance(module, nn.GELU) and module.approximate == "tanh":
@@ -153,9 +153,7 @@ def _factor(module: nn.Module, layers: dict[str, Layer], name: str) -> float:
     if type(module) in _SLOPES:
         return _SLOPES[type(module)]
     known = sorted(kind.__name__ for kind in (*_SLOPES, nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Sequential, Residual))
-    raise MeasureError(
-        f"layer {name}: the norm of a {type(module).__name__} is not known; known are {', '.join(known)}"
-    )
+    raise MeasureError(f"the norm of a {type(module).__name__} is not known; known are {', '.join(known)}")
 
 
 def jacobian_norms(

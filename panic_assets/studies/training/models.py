@@ -106,8 +106,12 @@ def _initialise(model: nn.Module, random: torch.Generator) -> None:
 
 
 def weighted(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
-    """Layers that have weights, by name, in order."""
-    return {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
+    """Layers that have weights, in order, by their places from 1.
+
+    Their names within the model differ between arms: dropout stands between layers and shifts them.
+    """
+    layers = (layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv2d))
+    return {str(place): layer for place, layer in enumerate(layers, start=1)}
 
 
 _KINDS: dict[Kind, Callable[[Hyperparameters, tuple[int, ...], int], list[nn.Module]]] = {

@@ -24,32 +24,53 @@ from panic_assets.studies.events.store import EventStore
 from panic_assets_tests.studies.events.parts import event
 
 SECRET = "a secret that both sides know"
-SERVER = """
-import sys, threading
+# A process that loads everything once; for each line that it reads, a child of it is a server until it is killed.
+_SERVERS = """
+import os, sys, threading
 from pathlib import Path
 from panic_assets_tests.web.server import running
 
-with running(Path(sys.argv[1]), port=int(sys.argv[2])):
-    print("up", flush=True)
-    threading.Event().wait()
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        with running(Path(sys.argv[1]), port=int(sys.argv[2])):
+            print(os.getpid(), flush=True)
+            threading.Event().wait()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 TRIALS, EPOCHS, KILLS = 3, 40, 2
 
 
-@contextmanager
-def served(folder: Path, port: int) -> Iterator[subprocess.Popen]:
-    """A server in a process of its own, that is killed at the end of the block."""
-    command = [sys.executable, "-c", SERVER, str(folder), str(port)]
-    environment = {**os.environ, "PANIC_ML_EVENTS_SECRET": SECRET}
-    environment.pop("PANIC_EVENTS_URL", None)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
-        assert child.stdout is not None
+class Servers:
+    """Servers over one folder and at one port, each in a process of its own."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        environment = {**os.environ, "PANIC_ML_EVENTS_SECRET": SECRET}
+        environment.pop("PANIC_EVENTS_URL", None)
+        command = [sys.executable, "-c", _SERVERS, str(folder), str(port)]
+        self._driver = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A server that is killed at the end of the block."""
+        assert self._driver.stdin is not None
+        self._driver.stdin.write("go\n")
+        self._driver.stdin.flush()
+        child = self._told()
         try:
-            assert child.stdout.readline() == "up\n"
-            yield child
+            yield
         finally:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
+            os.kill(child, signal.SIGKILL)
+            assert self._told() == -signal.SIGKILL
+
+    def close(self) -> None:
+        self._driver.communicate(timeout=30)
+
+    def _told(self) -> int:
+        assert self._driver.stdout is not None
+        return int(self._driver.stdout.readline())
 
 
 def free_port() -> int:
@@ -66,13 +87,17 @@ class Impatient(threading.Thread):
         self.url, self.answered, self.stopping = url, list[str](), threading.Event()
 
     def run(self) -> None:
+        with httpx.Client(timeout=5) as caller:
+            self._post(caller)
+
+    def _post(self, caller: httpx.Client) -> None:
         number = 0
         while not self.stopping.is_set():
             told = event("ml.run.start", number, "plain", model_run_id=f"r{number}")
             content = json.dumps(told).encode()
             headers = {HEADER: signature(SECRET, content, int(time.time())), "Content-Type": "application/json"}
             try:
-                answer = httpx.post(f"{self.url}/api/events/ml", content=content, headers=headers, timeout=5)
+                answer = caller.post(f"{self.url}/api/events/ml", content=content, headers=headers)
             except httpx.HTTPError:
                 time.sleep(0.02)
                 continue
@@ -86,6 +111,7 @@ def test_nothing_is_lost_or_doubled_when_the_server_is_killed(tmp_path: Path):
     url = f"http://127.0.0.1:{port}"
     pauses = Pauses(first=0.05, longest=0.2)
     plain = Impatient(url)
+    servers = Servers(tmp_path / "data", port)
     with Client(HttpTransport(url, secret=SECRET), tmp_path / "outbox.db", study="killed", pauses=pauses) as client:
 
         def train() -> None:
@@ -103,18 +129,19 @@ def test_nothing_is_lost_or_doubled_when_the_server_is_killed(tmp_path: Path):
         plain.start()
         for _ in range(KILLS):
             before = len(plain.answered)
-            with served(tmp_path / "data", port):
+            with servers.one():
                 until = time.monotonic() + 30
                 while len(plain.answered) < before + 5:
                     assert plain.is_alive()
                     assert time.monotonic() < until
                     time.sleep(0.01)
         training.join()
-        with served(tmp_path / "data", port):
+        with servers.one():
             assert client.flush(30) == 0
             assert client.refused() == []
             plain.stopping.set()
             plain.join(10)
+    servers.close()
     store = EventStore(f"sqlite:///{tmp_path / 'data' / 'training' / 'events.db'}")
     trials = store.trials("killed")
     assert [(row.state, row.metrics) for row in trials] == [("completed", {"accuracy": 0.5})] * TRIALS

@@ -41,7 +41,7 @@ def test_layers_multiply_and_the_slope_of_their_activations_counts() -> None:
     model = nn.Sequential(*linear(one), nn.GELU(), nn.Dropout(0.5), *linear(other)).eval()
     found = lipschitz(model, np.array([[0.7, -0.4]]))
     assert found.upper == pytest.approx(2 * 3 * 1.1289042)
-    assert [layer.name for layer in found.layers] == ["0", "3"]
+    assert [layer.name for layer in found.layers] == ["1", "2"]
     assert [layer.operator_norm for layer in found.layers] == pytest.approx([2, 3])
 
 
@@ -139,12 +139,12 @@ def test_scaled_layers_scale_the_bound() -> None:
 
 
 def test_a_layer_without_a_known_norm_is_named_with_those_that_have_one() -> None:
-    with pytest.raises(MeasureError, match=r"layer 1: the norm of a Softplus is not known; known are .*Linear"):
+    with pytest.raises(MeasureError, match=r"the norm of a Softplus is not known; known are .*Linear"):
         lipschitz(nn.Sequential(nn.Linear(2, 2), nn.Softplus()), np.ones((1, 2)))
 
 
 def test_weights_that_are_no_numbers_and_inputs_that_are_none_are_refused() -> None:
-    with pytest.raises(MeasureError, match=r"layer 0: weights that are no finite numbers"):
+    with pytest.raises(MeasureError, match=r"layer 1: weights that are no finite numbers"):
         lipschitz(linear(np.full((2, 2), np.nan)), np.ones((1, 2)))
     with pytest.raises(MeasureError, match="at least one row"):
         lipschitz(linear(np.eye(2)), np.ones((0, 2)))

@@ -85,5 +85,5 @@ def test_only_what_is_asked_for_is_measured() -> None:
 
 
 def test_weights_without_numbers_are_refused_by_name() -> None:
-    with pytest.raises(MeasureError, match="layer 0"):
+    with pytest.raises(MeasureError, match="layer 1"):
         measure(linear(np.full((3, 5), np.inf)), trial("prompt_recovery"), blobs(), SMALL)

@@ -17,7 +17,7 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
         pytest.skip(reason)
     server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
     yield server
-    server.stop()
+    server.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,12 +12,19 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-_CHILD = """
-import logging, sys
+# A process that loads everything once, which takes seconds; for each line that it reads, a child of it is the server
+# until it is killed.
+_SERVERS = """
+import logging, os, sys
 from werkzeug.serving import make_server
 from mlflow.server import app
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
-make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True).serve_forever()
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True).serve_forever()
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -48,38 +56,62 @@ class MlflowServer:
         self.local_uri = f"sqlite:///{self.database}"
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._driver: subprocess.Popen[str] | None = None
+        self._child: int | None = None
 
     @property
     def runs(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._child is not None
 
     def start(self, seconds: float = 60.0) -> None:
-        artifacts = (self.folder / "artifacts").as_uri()
-        environment = os.environ | {
-            "_MLFLOW_SERVER_FILE_STORE": self.local_uri,
-            "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
-            "_MLFLOW_SERVER_ARTIFACT_DESTINATION": artifacts,
-            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-        }
-        log = (self.folder / "server.log").open("ab")
-        with log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _CHILD, str(self.port)], env=environment, stdout=log, stderr=log
-            )
+        self._driver = self._driver or self._loaded()
+        assert self._driver.stdin is not None
+        self._driver.stdin.write("go\n")
+        self._driver.stdin.flush()
+        self._child = self._told()
         until = time.monotonic() + seconds
         while not self._answers():
-            assert self.runs, (self.folder / "server.log").read_text()[-2000:]
-            assert time.monotonic() < until, "MLflow does not answer"
+            assert time.monotonic() < until, f"MLflow does not answer:\n{self._log.read_text()[-2000:]}"
             time.sleep(0.05)
 
     def stop(self) -> None:
         """At once, in the middle of whatever it does."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        child, self._child = self._child, None
+        if child is not None:
+            os.kill(child, signal.SIGKILL)
+            self._told()
+
+    def close(self) -> None:
+        """For good."""
+        self.stop()
+        if self._driver is not None:
+            self._driver.communicate(timeout=30)
+
+    def _loaded(self) -> subprocess.Popen[str]:
+        environment = os.environ | {
+            "_MLFLOW_SERVER_FILE_STORE": self.local_uri,
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+            "_MLFLOW_SERVER_ARTIFACT_DESTINATION": (self.folder / "artifacts").as_uri(),
+            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        command = [sys.executable, "-c", _SERVERS, str(self.port)]
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "server.log"
+
+    def _told(self) -> int:
+        """What the driver says: of a server its process, then how it ended."""
+        assert self._driver is not None
+        assert self._driver.stdout is not None
+        line = self._driver.stdout.readline()
+        assert line, self._log.read_text()[-2000:]
+        return int(line)
 
     def _answers(self) -> bool:
         try:

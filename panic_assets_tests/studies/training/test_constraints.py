@@ -61,7 +61,7 @@ def test_folding_is_exact_where_power_iteration_is_not() -> None:
         for name, vector in layer.named_buffers():
             if name.endswith(("_u", "_v")):
                 vector.copy_(torch.eye(4)[2])
-    assert layer_sigmas(model)["0"] == pytest.approx(5)
+    assert layer_sigmas(model)["1"] == pytest.approx(5)
     fold(model, hyper)
     assert svd(layer) == pytest.approx(1)
     assert not model.training
@@ -85,10 +85,10 @@ def test_weights_that_are_not_finite_have_no_singular_value_and_zero_stays_zero(
     with torch.no_grad():
         raw.zero_()
     fold(model, hyper)
-    assert layer_sigmas(model) == {"0": 0.0}
+    assert layer_sigmas(model) == {"1": 0.0}
     with torch.no_grad():
-        weighted(model)["0"].weight[0, 0] = torch.nan
-    assert np.isnan(layer_sigmas(model)["0"])
+        weighted(model)["1"].weight[0, 0] = torch.nan
+    assert np.isnan(layer_sigmas(model)["1"])
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])

@@ -169,7 +169,7 @@ def test_decay_leaves_biases_alone() -> None:
     one, other = (train(trial(layers=0, epochs=2, weight_decay=decay), zero) for decay in (0.0, 10.0))
     assert one.model is not None
     assert other.model is not None
-    a, b = weighted(one.model)["0"], weighted(other.model)["0"]
+    a, b = weighted(one.model)["1"], weighted(other.model)["1"]
     assert torch.equal(a.bias, b.bias)
     assert not torch.equal(a.weight, b.weight)
 
