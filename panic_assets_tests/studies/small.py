@@ -52,15 +52,13 @@ def write(data: Path, stem: str, /, **values: Any) -> Path:
     return path
 
 
-# A process that loads everything once and then lets children of it train, each from where the one before it died.
+# A process that trains the study whole in one folder, which loads everything once, and then lets children of it train in
+# another, each from where the one before it died.
 _DRIVER = """
 import json, os, signal, sys
 from pathlib import Path
-from panic_assets.studies import attempt, data, search, stage, telling, trial_files
+from panic_assets.studies import search, stage, telling, trial_files
 from panic_assets.studies.bench import Bench
-from panic_assets.studies.measures import measuring
-from panic_assets.studies.training import checkpoint, loop
-import optuna, sklearn.datasets
 
 OWNERS = {"write": trial_files.TrialFiles, "tell": search.ArmSearch, "next": search.ArmSearch}
 
@@ -78,9 +76,11 @@ def arm(point):
         return result
     setattr(owner, name, deadly)
 
-bench = Bench(Path(sys.argv[1]))
-spec = bench.files.study(sys.argv[2])
-for point in sys.argv[3:]:
+whole = Bench(Path(sys.argv[1]))
+print(json.dumps(stage.train(whole, whole.files.study(sys.argv[3])).trained), flush=True)
+bench = Bench(Path(sys.argv[2]))
+spec = bench.files.study(sys.argv[3])
+for point in sys.argv[4:]:
     child = os.fork()
     if not child:
         arm(point)
@@ -92,13 +92,16 @@ for point in sys.argv[3:]:
 """
 
 
-def killed(data: Path, study: str, points: Sequence[str]) -> list[tuple[str, int, dict[str, int]]]:
-    """Train a study in processes that are killed one after the other, at points such as ``epoch:after:5``.
+def killed(
+    whole: Path, data: Path, study: str, points: Sequence[str]
+) -> tuple[int, list[tuple[str, int, dict[str, int]]]]:
+    """Train a study undisturbed in ``whole``, and in ``data`` by processes that are killed one after the other.
 
-    Gives each point with the exit code and the committed files with their times of change, in nanoseconds.
+    They are killed at points such as ``epoch:after:5``. Gives how many trials were trained undisturbed, and each point
+    with the exit code and the committed files with their times of change, in nanoseconds.
     """
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _DRIVER, str(data), study, *points],
+        [sys.executable, "-W", "ignore", "-c", _DRIVER, str(whole), str(data), study, *points],
         cwd=project_dir(),
         env={name: value for name, value in os.environ.items() if not name.startswith("PANIC_")},
         capture_output=True,
@@ -107,7 +110,8 @@ def killed(data: Path, study: str, points: Sequence[str]) -> list[tuple[str, int
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+    undisturbed, *lines = map(json.loads, done.stdout.splitlines())
+    return undisturbed, [(point, code, files) for point, code, files in lines]
 
 
 def content(data: Path, study: str) -> dict[str, Any]:

@@ -39,14 +39,17 @@ def test_after_deaths_at_any_point_all_is_as_if_nothing_had_happened(tmp_path: P
     for data in (mended, undisturbed):
         write(data, "small", **VALUES)
     seen: dict[str, int] = {}
-    for point, code, files in killed(mended, "small", DEATHS):
+    at_once, deaths = killed(undisturbed, mended, "small", DEATHS)
+    assert at_once == 10
+    assert [point for point, *_ in deaths] == list(DEATHS)
+    for point, code, files in deaths:
         assert code == -signal.SIGKILL, point
         # What was committed is not written again.
         assert seen.items() <= files.items(), point
         seen = files
     assert len(seen) == 10
     assert trained(mended) == 0
-    assert trained(undisturbed) == 10
+    assert trained(undisturbed) == 0
     told = content(mended, "small")
     assert told["dead_letters"] == []
     assert told == content(undisturbed, "small")
