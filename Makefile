@@ -33,7 +33,7 @@ $(MLFLOW_VENV)/.installed: $(VENV)/.installed
 	@touch $@
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 dev: install
 	@mkdir -p $(PANIC_DAGSTER_STATE)
@@ -59,7 +59,7 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable ".[demo,dev,live,onnx,studies]"
+	$(BIN)/pip install --quiet --editable ".[demo,dev,live,onnx,studies,codec]"
 	@touch $@
 
 clean:

@@ -7,20 +7,24 @@ from pathlib import Path
 
 import pytest
 
-# Two tests at a time on two cores: more threads each only make them wait for one another.
+# Several tests at a time on few cores: more threads each only make them wait for one another.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
-#: Files whose tests take longest and can't be divided: begun first, so that nothing else waits for them at the end.
-_LONGEST = ("test_daemon.py", "test_other_models.py", "test_doctor.py", "test_backup.py", "test_postgres.py")
+#: Files whose tests take longest and can't be divided, the longest first: so nothing else waits for them at the end.
+_LONGEST = (
+    *("test_daemon.py", "test_other_models.py", "test_doctor.py", "test_backup.py", "test_postgres.py"),
+    *("test_killed.py", "test_automation.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first; xdist hands files out in this order (`--no-loadscope-reorder`)."""
-    items.sort(key=lambda item: item.path.name not in _LONGEST)
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(autouse=True)

@@ -192,4 +192,4 @@ def test_the_shell_completes_names(shell: Shell) -> None:
     assert completed("panic show smo") == {"smoke"}
     assert completed("panic export images smo") == {"smoke"}
     assert completed("panic models show TinyC") >= {"TinyCaption", "TinyCLIP"}
-    assert completed("panic st") == {"status"}
+    assert completed("panic st") == {"status", "study"}

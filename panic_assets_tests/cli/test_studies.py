@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,30 +26,37 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     return Shell(place)
 
 
+def settings(place: Shell) -> dict[str, str]:
+    return place.variables | {
+        "PANIC_DAGSTER_STATE": str(place.data / ".dagster"),
+        "DAGSTER_HOME": str(project_dir()),
+    }
+
+
 @pytest.fixture(scope="module")
-def first(place: Shell) -> subprocess.CompletedProcess[str]:
-    """`panic study run` for the first time, on 80 columns."""
-    return place("panic_assets.cli", "study", "run", "small.yaml", COLUMNS=str(WIDE))
+def first(place: Shell) -> str:
+    """What `panic study run` prints for the first time, on 80 columns."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (settings(place) | {"COLUMNS": str(WIDE)}).items():
+            patch.setenv(name, value)
+        return typed("study", "run", str(place.place / "small.yaml"))
 
 
 @pytest.fixture
-def data(first: subprocess.CompletedProcess[str], place: Shell, monkeypatch: pytest.MonkeyPatch) -> Path:
-    assert first.returncode == 0, first.stderr
-    for name, value in place.variables.items():
+def data(first: str, place: Shell, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, value in settings(place).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PANIC_DAGSTER_STATE", str(place.data / ".dagster"))
-    monkeypatch.setenv("DAGSTER_HOME", str(project_dir()))
     return place.data
 
 
-def test_run_prints_the_comparison_and_its_sentence(first: subprocess.CompletedProcess[str], data: Path) -> None:
-    assert first.stdout.startswith("Trained: 4 trials, in ")
-    assert "Trials of small: 4 completed." in first.stdout
-    assert "Each arm against none, 2 pairs" in first.stdout
-    words = " ".join(first.stdout.split())
+def test_run_prints_the_comparison_and_its_sentence(first: str, data: Path) -> None:
+    assert first.startswith("Trained: 4 trials, in ")
+    assert "Trials of small: 4 completed." in first
+    assert "Each arm against none, 2 pairs" in first
+    words = " ".join(first.split())
     assert "With spectral normalisation, test accuracy is " in words
     assert "the claim that it is higher is inconclusive, as so few pairs give no interval." in words
-    before = first.stdout.split("Where to look")[0]
+    before = first.split("Where to look")[0]
     assert max(map(len, before.splitlines())) <= WIDE
     assert (data / "reports" / "study-small.html").is_file()
     assert (data / "studies" / "small.yaml").is_file()

@@ -26,7 +26,7 @@ _DAEMON = """
 from dagster._daemon import sensor
 from dagster._daemon.cli import main
 
-sensor.MIN_INTERVAL_LOOP_TIME = 1
+sensor.MIN_INTERVAL_LOOP_TIME = 2
 main()
 """
 
@@ -97,7 +97,7 @@ class Daemon:
         for number in self.processes():
             os.kill(number, signal.SIGKILL)
 
-    def until(self, what: str, ask: Callable[[], T], seconds: float = 240.0) -> T:
+    def until(self, what: str, ask: Callable[[], T], seconds: float = 480.0) -> T:
         """Ask until the answer is true; the answer."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -111,7 +111,7 @@ class Daemon:
         """Runs of an experiment, the first one first."""
         return list(reversed(self.instance.get_runs(dg.RunsFilter(tags={_PARTITION: experiment}))))
 
-    def ended(self, experiment: str, count: int = 1, seconds: float = 240.0) -> dg.DagsterRun:
+    def ended(self, experiment: str, count: int = 1, seconds: float = 480.0) -> dg.DagsterRun:
         """The last of so many runs of an experiment, once all are over."""
 
         def ask() -> bool:

@@ -366,9 +366,11 @@ def automation(instance: dg.DagsterInstance) -> Automation:
     return Automation(instance)
 
 
-def test_nothing_fires_for_what_was_there_before(automation: Automation) -> None:
+def test_neither_what_was_there_before_nor_a_whole_run_fires(automation: Automation) -> None:
     automation.complete("one")
     assert automation.fired() == {}
+    assert automation.fired() == {}
+    automation.complete("one")
     assert automation.fired() == {}
 
 
@@ -383,12 +385,7 @@ def test_what_is_downstream_follows_within_its_experiment(automation: Automation
     assert fired["persistence_diagrams"] == {"one"}
     assert "runs" not in fired
     assert "invocations" not in fired
-
-
-def test_new_runs_start_the_loop_of_their_experiment(automation: Automation) -> None:
-    automation.complete("one")
-    automation.complete("two")
-    automation.fired()
+    # New runs start the loop of theirs.
     automation.made("runs", partition="two")
     fired = automation.fired()
     assert {name: fired[name] for name in ("invocations", "images", "outcomes")} == {
@@ -417,13 +414,6 @@ def test_clusters_fire_once_for_each_update(automation: Automation) -> None:
     assert "clusters" not in automation.fired()
     automation.made("embeddings", partition="two")
     assert automation.fired()["clusters"] == {None}
-
-
-def test_a_whole_run_fires_nothing_more(automation: Automation) -> None:
-    automation.complete("one")
-    automation.fired()
-    automation.complete("one")
-    assert automation.fired() == {}
 
 
 # The schedule ---------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def write(data: Path, stem: str, /, **values: Any) -> Path:
     return path
 
 
-# A process that trains the study whole in one folder, which loads everything once, and then lets children of it train in
+# A process that trains the study whole in one folder, which loads everything, and then lets children of it train in
 # another, each from where the one before it died.
 _DRIVER = """
 import json, os, signal, sys

@@ -346,7 +346,7 @@ def test_mending_that_is_killed_is_begun_again(lakes: tuple[Path, Path], tmp_pat
         assert child.stdin
         steps = int(_order(child, 0))
         assert steps > 40
-        for number in np.linspace(2, steps - 1, 4).astype(int):
+        for number in np.linspace(2, steps - 1, 3).astype(int):
             shutil.rmtree(data)
             shutil.copytree(ill, data)
             assert _order(child, int(number)) == "killed"

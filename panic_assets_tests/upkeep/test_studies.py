@@ -59,10 +59,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
+@pytest.fixture(scope="module")
+def copies(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A copy that stays as it is, and where the copy of each test lies: a catalog holds paths, and is slow to make."""
+    folder = tmp_path_factory.mktemp("copies")
+    copied(whole, folder / "data")
+    shutil.copytree(folder / "data", folder / "untouched")
+    return folder / "untouched", folder / "data"
+
+
 @pytest.fixture
-def data(whole: Path, tmp_path: Path) -> Path:
-    copied(whole, tmp_path / "data")
-    return tmp_path / "data"
+def data(copies: tuple[Path, Path]) -> Path:
+    untouched, data = copies
+    shutil.rmtree(data)
+    shutil.copytree(untouched, data)
+    return data
 
 
 def study_rows(lake: Lake, study: str = NAME) -> dict[str, pa.Table]:

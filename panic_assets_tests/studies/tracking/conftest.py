@@ -16,6 +16,7 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     if reason := lacking():
         pytest.skip(reason)
     server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    Tracking(server.local_uri).experiment("first")  # makes the database, for which no request has the patience
     yield server
     server.close()
 

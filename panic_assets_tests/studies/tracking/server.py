@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 class MlflowServer:
-    """MLflow over a database in ``folder``. It can be stopped and started again; the first start makes the database.
+    """MLflow over a database in ``folder``. It can be stopped and started again.
 
     The same database is a local store at ``local_uri``, without the seconds that making one costs.
     """

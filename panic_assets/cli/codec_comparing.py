@@ -1,0 +1,87 @@
+"""What ``panic codec compare`` looks at and shows.
+
+Here belong the choice of pictures and the table; what is measured comes from ``codec.comparing``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from panic_assets.cli.names import experiment_named
+from panic_assets.errors import PanicError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from panic_assets.codec.comparing import Rate, Row
+
+_COLUMNS = 80
+_MEASURES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM"}
+
+
+def of_folder(folder: Path, limit: int) -> tuple[list[np.ndarray], str]:
+    """At most so many pictures of a folder, uint8 (h, w, 3), and what they are in words. Raises: ``NoPicture``."""
+    from panic_assets.codec.bitstream.layered import colours_of
+    from panic_assets.codec.pictures import pictures_in, read_picture
+
+    paths = pictures_in(folder)
+    chosen = list(_spread(paths, limit))
+    return [colours_of(read_picture(path)) for path in chosen], f"{len(chosen)} of {len(paths)} pictures of {folder}"
+
+
+def of_experiment(text: str, limit: int) -> tuple[list[np.ndarray], str]:
+    """The same of an experiment, as the lake has them. Raises: ``UnknownName``, ``PanicError`` for one without."""
+    from panic_assets.lake import Lake, images
+    from panic_assets.loop.pictures import PictureShelf
+
+    name = experiment_named(text)
+    shelf = PictureShelf(Lake.open(), name)
+    hashes = shelf.in_order(shelf)
+    if not hashes:
+        raise PanicError(f"experiment {name} has no pictures; give another one, or a folder")
+    stored = shelf.encoded(_spread(hashes, limit))
+    words = f"{len(stored)} of {len(hashes)} pictures of experiment {name}"
+    lossy = sorted({form for form, _ in stored.values() if not images.is_lossless(form)})
+    if lossy:
+        words += f"; they were stored as {', '.join(lossy)}, so what was lost then counts for nobody"
+    return [images.decode(data) for _, data in stored.values()], words
+
+
+def print_rows(rows: list[Row]) -> None:
+    """The table, in 80 columns."""
+    from rich.table import Table
+
+    from panic_assets.reports.console import console
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("codec", no_wrap=True)
+    for head in ("quality", "bytes", "bpp", "PSNR", "SSIM", "MS-SSIM", "encode", "decode"):
+        table.add_column(head, justify="right", no_wrap=True)
+    last = None
+    for row in rows:
+        quality = "lossless" if row.quality is None else str(row.quality)
+        name = row.codec if row.codec != last or row.quality is None else ""
+        likeness = (
+            ("exact", "", "")
+            if row.psnr == float("inf")
+            else (f"{row.psnr:.2f}", f"{row.ssim:.4f}", f"{row.ms_ssim:.4f}")
+        )
+        times = (f"{row.encode_ms:.1f} ms", f"{row.decode_ms:.1f} ms")
+        table.add_row(name, quality, f"{row.byte_size:,.0f}", f"{row.bits_per_pixel:.3f}", *likeness, *times)
+        last = row.codec
+    console(_COLUMNS).print(table)
+
+
+def print_rates(rates: list[Rate]) -> None:
+    """A sentence for each rival and measure."""
+    print()
+    for rate in rates:
+        told = "no quality in common" if rate.change is None else f"{rate.change:+.1%} bytes"
+        print(f"against {rate.against} at equal {_MEASURES[rate.measure]}: {told}")
+
+
+def _spread(items: list[Any], limit: int) -> Iterator[Any]:
+    count = min(limit, len(items))
+    return (items[place * len(items) // count] for place in range(count))
