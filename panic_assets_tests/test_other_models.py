@@ -48,7 +48,7 @@ def test_the_demo_runs_on_flux_and_florence_by_editing_its_file(tmp_path: Path) 
         env=environment | {"DAGSTER_HOME": str(project_dir()), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lake = Lake(data / "lake")

@@ -82,7 +82,7 @@ def test_nothing_is_written_over_or_left_half() -> None:
     with pytest.raises(PanicError, match=r"a\.plc is there already; give another name, or --force"):
         typed("codec", "encode", "a.png")
     assert Path("a.plc").read_bytes() == before
-    with pytest.raises(PanicError, match="give another name$"):
+    with pytest.raises(PanicError, match=r"give another name$"):
         typed("codec", "encode", "a.png", "a.png", "--force")
     with pytest.raises(NoPicture, match=r"give a name that ends with \.png"):
         typed("codec", "decode", "a.plc", "made.nothing")

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -334,7 +335,10 @@ class Automation:
         self.definitions = build_defs()
 
     def fired(self) -> dict[str, set[str | None]]:
-        result = evaluate_automation_conditions(self.definitions, self.instance, cursor=self.cursor)
+        with pytest.MonkeyPatch.context() as patch:
+            # Asked thousands of times in one evaluation, in which they stay the same.
+            patch.setattr(self.instance, "get_dynamic_partitions", cache(self.instance.get_dynamic_partitions))
+            result = evaluate_automation_conditions(self.definitions, self.instance, cursor=self.cursor)
         self.cursor = result.cursor
         graph = self.definitions.resolve_asset_graph()
         found = {}
