@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from panic_assets.cli import doctor, drawing, experiments, importing, keeping, looking, sql
+from panic_assets.cli.codec import codec_app
 from panic_assets.cli.devices import devices_app
 from panic_assets.cli.export import export_app
 from panic_assets.cli.live import live_app, serve
@@ -51,6 +52,7 @@ app.add_typer(study_app, name="study", rich_help_panel=_STUDIES)
 app.add_typer(live_app, name="live", rich_help_panel=_LIVE)
 app.add_typer(export_app, name="export", rich_help_panel=_LOOK)
 app.add_typer(models_app, name="models", rich_help_panel=_MODELS)
+app.add_typer(codec_app, name="codec", rich_help_panel=_MODELS)
 app.add_typer(devices_app, name="devices", rich_help_panel=_MODELS)
 
 
