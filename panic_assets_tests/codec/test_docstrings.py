@@ -8,6 +8,7 @@ from importlib import import_module
 import pytest
 
 _SHOWING = (
+    "bitstream.fields",
     "components",
     "core.arena",
     "core.context",
