@@ -35,6 +35,7 @@ Named = Annotated[
     typer.Argument(metavar="STUDY", help="Name of a study, or its beginning.", autocompletion=complete_study),
 ]
 
+
 @study_app.command()
 def run(
     file: Annotated[

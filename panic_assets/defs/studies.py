@@ -8,6 +8,8 @@ The checks are in ``study_checks``.
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -199,14 +201,19 @@ def study_report(context: dg.AssetExecutionContext, laboratory: Laboratory) -> d
     spec = bench.files.study(context.partition_key)
     mlflow = pages_of(bench.mlflow_uri) if spec.tracking.mlflow else ""
     path = write_study_report(bench.lake, spec.name, bench.report(spec.name), mlflow)
-    stage.share(bench, spec, [path])
+    drawn = png_of(figure_of_study, bench.lake, spec.name)
+    with TemporaryDirectory() as folder:
+        shared = [path]
+        if drawn is not None:
+            shared.append(Path(folder) / "differences.png")
+            shared[-1].write_bytes(drawn)
+        stage.share(bench, spec, shared)
     facts: dict[str, Any] = {
         "path": dg.MetadataValue.path(str(path)),
         "bytes": path.stat().st_size,
         "seconds": round(time.perf_counter() - started, 3),
     }
-    picture = figure(png_of(figure_of_study, bench.lake, spec.name), "Differences from the reference")
-    return dg.MaterializeResult(metadata=facts | picture)
+    return dg.MaterializeResult(metadata=facts | figure(drawn, "Differences from the reference"))
 
 
 STUDY_ASSETS = [study_trials, trial_metrics, lipschitz, robustness, study_comparison, study_report]

@@ -90,6 +90,9 @@ class Bench:
 
     def log(self, spec: StudySpec, model_run_id: str) -> MlflowLog | None:
         """MLflow's log of a model run; None if the study wants none."""
+        from panic_assets.studies.tracking.links import platform_pages
         from panic_assets.studies.tracking.mlflow_log import MlflowLog
 
-        return MlflowLog(self.mlflow_uri, spec.name, model_run_id) if spec.tracking.mlflow else None
+        if not spec.tracking.mlflow:
+            return None
+        return MlflowLog(self.mlflow_uri, spec.name, model_run_id, platform=platform_pages())

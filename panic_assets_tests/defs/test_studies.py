@@ -90,6 +90,22 @@ def test_every_check_is_made_and_mlflow_agrees(ran: Ran) -> None:
     assert (agreement["trials"], agreement["share"]) == (4, 1.0)
 
 
+def test_mlflow_has_the_report_a_figure_and_links_back(ran: Ran) -> None:
+    from mlflow.tracking import MlflowClient
+
+    data, _, _ = ran
+    client = MlflowClient(Bench(data).mlflow_uri)
+    experiment = client.get_experiment_by_name("panic/small")
+    found = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in found if "trial_id" not in run.data.tags]
+    files = {Path(file.path).name for file in client.list_artifacts(parent.info.run_id)}
+    assert files >= {"study-small.html", "differences.png"}
+    for run in found:
+        if run is not parent:
+            address = f"http://127.0.0.1:8080/studies/small/trials/{run.data.tags['trial_id']}"
+            assert run.data.tags["panic.url"] == address
+
+
 def test_a_second_run_trains_nothing(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     data, instance, _ = ran
     monkeypatch.setenv("PANIC_DATA", str(data))

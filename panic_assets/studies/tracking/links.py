@@ -12,6 +12,15 @@ from urllib.parse import quote, urlencode, urlsplit
 PAGES_VARIABLE = "PANIC_MLFLOW_PAGES"
 #: Where `make mlflow` opens them.
 LOCAL_PAGES = "http://127.0.0.1:5000"
+#: Where people reach the platform's pages.
+PLATFORM_VARIABLE = "PANIC_LIVE_PUBLIC_URL"
+#: Where `panic serve` opens them.
+LOCAL_PLATFORM = "http://127.0.0.1:8080"
+
+
+def platform_pages() -> str:
+    """Where the platform's pages are: ``$PANIC_LIVE_PUBLIC_URL``, or `panic serve` of this machine."""
+    return os.environ.get(PLATFORM_VARIABLE, "").strip().rstrip("/") or LOCAL_PLATFORM
 
 
 def pages_of(uri: str) -> str:
