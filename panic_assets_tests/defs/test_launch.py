@@ -112,5 +112,5 @@ def test_a_run_that_is_at_work_is_waited_for(instance: dg.DagsterInstance, tmp_p
     assert claimed(instance) == {run.run_id}
     instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     release(lock)
-    waiting.join(30)
+    waiting.join(120)
     assert done == [{"counted": 3}]

@@ -132,7 +132,7 @@ def test_each_epoch_is_told_as_it_ends() -> None:
     assert [epoch.number for epoch in told] == [1, 2, 3, 4]
     assert tuple(told) == done.epochs
     assert set(told[0].metrics) == {"train_loss", "validation_loss", "validation_accuracy", "validation_cosine"}
-    assert set(told[0].sigmas) == {"0", "2", "4"}
+    assert set(told[0].sigmas) == {"1", "2", "3"}
     assert told[-1].metrics["train_loss"] < told[0].metrics["train_loss"]
     assert told[-1].metrics["validation_loss"] == done.metrics["validation_loss"]
 
