@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A run of Dagster that was given up in its middle leaves its handler behind, which swallows later interrupts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupts = sys.modules.get("dagster._utils.interrupts")
+    if interrupts is not None:
+        interrupts._received_interrupt["received"] = False
+
+
 @pytest.fixture(autouse=True)
 def _width_of_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker of xdist is told how wide the terminal is; tests say themselves how wide theirs is."""
@@ -35,8 +46,6 @@ def _width_of_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _one_torch_thread() -> None:
-    import sys
-
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
