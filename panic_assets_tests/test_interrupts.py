@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import time
 from contextlib import AbstractContextManager
 
 import pytest
@@ -16,14 +14,13 @@ _left: list[AbstractContextManager[None]] = []
 def test_one_leaves_the_handler_behind() -> None:
     _left.append(capture_interrupts())
     _left[0].__enter__()
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
     assert check_captured_interrupt()
 
 
 def test_the_next_is_interrupted_as_ever() -> None:
     assert not check_captured_interrupt()
     with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(5)
+        signal.raise_signal(signal.SIGINT)
     for one in _left:
         one.__exit__(None, None, None)
