@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from panic_assets.errors import PanicError
+from panic_assets.errors import FileProblems
 
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 UNSEEDED = -1
@@ -36,14 +36,8 @@ _ALIASES = ("network", "replicates", "seed_count", "num_runs")
 Medium = Literal["text", "image"]
 
 
-class ExperimentError(PanicError):
-    """An experiment that can't be run as written; ``problems`` holds one sentence for each thing to mend."""
-
-    def __init__(self, where: str, problems: Sequence[str]) -> None:
-        self.problems = list(problems)
-        lines = "".join(f"\n  - {problem}" for problem in self.problems)
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__(f"{where}: {count}{lines}")
+class ExperimentError(FileProblems):
+    """An experiment that can't be run as written."""
 
 
 class ModelFacts(Protocol):

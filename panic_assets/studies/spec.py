@@ -7,8 +7,6 @@ Here belongs reading YAML or JSON, what sections must agree on, and the hyperpar
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -20,7 +18,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from panic_assets.errors import PanicError
 from panic_assets.experiment import KEY_PATTERN
-from panic_assets.files import SUFFIXES
+from panic_assets.files import NamedFiles, Wording
 from panic_assets.studies.metrics import is_metric, metrics_of
 from panic_assets.studies.records import Hyperparameters, Task, content_id
 from panic_assets.studies.spec_problems import SpecError, sentence
@@ -207,37 +205,12 @@ class StudySpec(Section):
             yield f"claim.metric: {self.task} has no measure {self.claim.metric!r}; {hint}"
 
 
-class StudyFiles:
+class StudyFiles(NamedFiles[StudySpec]):
     """The study files of one folder, which need not exist."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def paths(self) -> list[Path]:
-        """All study files, sorted."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(p for p in self.folder.iterdir() if p.suffix in SUFFIXES and not p.name.startswith("."))
-
-    def read(self) -> tuple[dict[str, tuple[Path, StudySpec]], dict[Path, SpecError]]:
-        """(studies by name with their files, files that are no study with what is wrong).
-
-        A name that two files claim counts for the first; the other is told what is wrong.
-        """
-        studies: dict[str, tuple[Path, StudySpec]] = {}
-        broken: dict[Path, SpecError] = {}
-        for path in self.paths():
-            try:
-                spec = StudySpec.load(path)
-            except SpecError as error:
-                broken[path] = error
-                continue
-            if spec.name in studies:
-                other = studies[spec.name][0]
-                broken[path] = SpecError(str(path), [f"name: {spec.name!r} is taken by {other}; rename one"])
-            else:
-                studies[spec.name] = (path, spec)
-        return studies, broken
+    wording = Wording("study", "panic study run FILE")
+    wrong, unknown = SpecError, UnknownStudy
+    load = staticmethod(StudySpec.load)
 
     def study(self, name: str) -> StudySpec:
         """The study of that name.
@@ -246,40 +219,4 @@ class StudyFiles:
             SpecError: its file is wrong.
             UnknownStudy: there is no such file.
         """
-        studies, broken = self.read()
-        if name in studies:
-            return studies[name][1]
-        for path, error in broken.items():
-            if path.stem == name:
-                raise error
-        known = ", ".join(sorted(studies)) or "none"
-        raise UnknownStudy(
-            f"no file in {self.folder} holds a study {name!r}; there are: {known}. "
-            "Add one with `panic study run FILE`, or correct the name."
-        )
-
-    def adopt(self, path: Path) -> StudySpec:
-        """Take a file into the folder under its study's name, unless it lies there already.
-
-        Raises:
-            SpecError: the file is wrong, or the folder holds another file of that name.
-        """
-        spec = StudySpec.load(path)
-        there = self.read()[0].get(spec.name)
-        if there and there[1] == spec:
-            return spec
-        if there and there[0].stem != path.stem:
-            problem = f"name: {spec.name!r} is taken by {there[0]}; change that file, or give this study another name"
-            raise SpecError(str(path), [problem])
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # The suffix says how a file is read, so it comes with the text.
-        suffix = path.suffix if path.suffix in SUFFIXES else ".yaml"
-        target = self.folder / f"{there[0].stem if there else spec.name}{suffix}"
-        if target.exists() and not (there and there[0] == target):
-            raise SpecError(str(path), [f"name: {target} is there already and holds something else; rename one"])
-        aside = target.with_name(f".{target.name}.{os.getpid()}")
-        shutil.copyfile(path, aside)
-        aside.replace(target)
-        if there and there[0] != target:
-            there[0].unlink()
-        return spec
+        return self.named(name)

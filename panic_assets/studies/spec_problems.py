@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from panic_assets.errors import PanicError
+from panic_assets.errors import FileProblems
 
 _MESSAGES = {
     "missing": "is missing",
@@ -31,14 +31,8 @@ _MESSAGES = {
 """What is wrong, by pydantic's kind of error, where its own words are those of a programmer."""
 
 
-class SpecError(PanicError):
-    """A study that can't be run as written; ``problems`` holds one sentence for each thing to mend."""
-
-    def __init__(self, where: str, problems: Sequence[str]) -> None:
-        self.problems = list(problems)
-        lines = "".join(f"\n  - {problem}" for problem in self.problems)
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__(f"{where}: {count}{lines}")
+class SpecError(FileProblems):
+    """A study that can't be run as written."""
 
 
 def sentence(error: Mapping[str, Any], file: type[BaseModel]) -> str:
