@@ -96,12 +96,20 @@ def write_comparison(
     return _write(lake, "study_comparison", study, made)
 
 
+def as_table(table: str, study: str, rows: Iterable[Any]) -> pa.Table:
+    """Records of a study, or mappings, as the lake has them: its columns, their order, and JSON as text.
+
+    Raises:
+        SchemaViolation: one of them does not fit the table.
+    """
+    spec = table_spec(table)
+    pieces = [piece for _, piece in conform(spec, [_row(table, study, row) for row in rows])]
+    return sorted_rows(spec, stack(spec, pieces)) if pieces else spec.arrow_schema().empty_table()
+
+
 def _write(lake: Lake, table: str, study: str, rows: Iterable[Any]) -> int:
     """Make these the rows of a study's table; those that it has already are not written again."""
-    spec = table_spec(table)
-    pieces = conform(spec, [_row(table, study, row) for row in rows])
-    tables = [piece for _, piece in pieces]
-    made = sorted_rows(spec, stack(spec, tables)) if tables else spec.arrow_schema().empty_table()
+    made = as_table(table, study, rows)
     with lake.writer(table, study) as writer:
         held = lake.read(table, study)
         if not writer.generation or not _are_same(held, made):

@@ -6,7 +6,6 @@ Everything here blocks: call it off the event loop.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -17,13 +16,14 @@ from typing import Annotated, Any
 import pyarrow as pa
 from fastapi import Depends, Request
 
-from panic_assets.lake import Lake, table_spec
+from panic_assets.lake import Lake
 from panic_assets.live.store import NotThere
 from panic_assets.reports.study.contents import TABLES, Study, measured_in, study_of
 from panic_assets.studies.events.rows import ArtifactRow, MetricRow, ModelRunRow, StudyRow, TrialRow
 from panic_assets.studies.events.store import EventStore
 from panic_assets.studies.from_lake import study_artifacts, study_metrics, study_model_runs, study_trials
 from panic_assets.studies.records import FINAL
+from panic_assets.studies.to_lake import as_table
 from panic_assets.web.live import live_of
 
 #: Comparisons that are kept drawn.
@@ -161,7 +161,7 @@ class StudyRoom:
             "artifacts": self.store.artifacts,
         }
         rows = live[table](study) if table in live else ()
-        return _arrow(table, rows) if rows else self.lake.read(table, study)
+        return as_table(table, study, rows) if rows else self.lake.read(table, study)
 
     def _sentence(self, study: str) -> str:
         found = self.lake.read("study_comparison", study, ["sentence", "is_claim"], {"is_claim": True}).to_pylist()
@@ -180,15 +180,6 @@ def _by_state(rows: Sequence[TrialRow]) -> dict[str, int]:
 def _plain(row: Any) -> dict[str, Any]:
     """The fields of a record, not copied: parameters and metrics of a thousand trials are many."""
     return {field.name: getattr(row, field.name) for field in fields(row)}
-
-
-def _arrow(table: str, rows: Sequence[Any]) -> pa.Table:
-    """Rows of the event store with the lake's columns: what is JSON there is text."""
-    told = [
-        {name: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value for name, value in row.items()}
-        for row in map(_plain, rows)
-    ]
-    return pa.Table.from_pylist(told, schema=table_spec(table).arrow_schema())
 
 
 def study_room(request: Request) -> StudyRoom:
