@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from panic_assets.cli import doctor, drawing, experiments, importing, keeping, looking, sql
+from panic_assets.cli import deleting, doctor, drawing, experiments, importing, keeping, looking, sql
 from panic_assets.cli.codec import codec_app
 from panic_assets.cli.devices import devices_app
 from panic_assets.cli.export import export_app
@@ -30,7 +30,7 @@ _COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
     _KEEP: (
         importing.import_,
         doctor.doctor,
-        keeping.delete,
+        deleting.delete,
         keeping.gc,
         keeping.backup,
         keeping.restore,

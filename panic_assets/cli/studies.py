@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from panic_assets import paths
+from panic_assets.cli.asking import size_of
 from panic_assets.cli.common import AsJson, dagster_instance, execute, print_json
 from panic_assets.cli.experiments import Quiet
-from panic_assets.cli.keeping import size_of
 from panic_assets.cli.names import complete_study, known_studies
 from panic_assets.cli.study_keeping import delete
 from panic_assets.cli.study_names import study_file, study_named

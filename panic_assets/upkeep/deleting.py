@@ -39,18 +39,14 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Deletion:
-    """What deleting an experiment takes away.
+class Plan:
+    """What deleting takes away: tables, and ``leftovers`` beside the lake.
 
-    ``points`` of clusterings are its own; ``medoids`` are clusters that it lends their medoid. ``file`` asks for the
-    experiment, and stays unless told otherwise. ``is_begun``: an earlier deletion did not end.
+    ``file`` asks for it, and stays unless told otherwise. ``is_begun``: an earlier deletion did not end.
     """
 
-    experiment: str
     tables: tuple[Share, ...]
     leftovers: tuple[Leftover, ...]
-    points: int
-    medoids: int
     file: Path | None
     is_begun: bool
 
@@ -61,21 +57,35 @@ class Deletion:
 
 
 @dataclass(frozen=True)
-class Deleted:
+class Done:
     """What was done. ``freed`` bytes are free now, ``later`` ones once no reader can hold them and ``gc`` ran.
 
-    ``moved``: where the experiment's file is now, if it was taken away. ``clusterings`` is how many there are now, None
-    if none was touched.
+    ``moved``: where the file that asked for it is now, if it was taken away.
     """
 
-    experiment: str
     freed: int
     later: int
     moved: Path | None
+
+
+@dataclass(frozen=True)
+class ExperimentDeletion(Plan):
+    """Of an experiment: ``points`` of clusterings are its own; ``medoids`` are clusters that it lends their medoid."""
+
+    experiment: str
+    points: int
+    medoids: int
+
+
+@dataclass(frozen=True)
+class ExperimentDeleted(Done):
+    """Of an experiment: ``clusterings`` is how many there are now, None if none was touched."""
+
+    experiment: str
     clusterings: int | None
 
 
-def plan_deletion(data: Path, experiment: str) -> Deletion:
+def plan_deletion(data: Path, experiment: str) -> ExperimentDeletion:
     """What would go; nothing is changed.
 
     Raises:
@@ -90,7 +100,7 @@ def plan_deletion(data: Path, experiment: str) -> Deletion:
         known = sorted(known_experiments(data, lake))
         hint = near(experiment, known) if known else "; it holds no experiments"
         raise NothingToDelete(f"the lake at {lake.root} holds nothing of an experiment {experiment!r}{hint}")
-    return Deletion(experiment, tables, leftovers, points, medoids, _file_of(data, experiment), begun)
+    return ExperimentDeletion(tables, leftovers, _file_of(data, experiment), begun, experiment, points, medoids)
 
 
 def delete_experiment(
@@ -101,7 +111,7 @@ def delete_experiment(
     with_file: bool = False,
     keep_leftovers: bool = False,
     tell: Callable[[str], None] = lambda words: None,
-) -> Deleted:
+) -> ExperimentDeleted:
     """Delete an experiment from the lake, from clusters and catalog, with its figures, reports and exports.
 
     For who reads already it stays until the grace period is over and `garbage.collect` ran; with ``now`` its bytes go
@@ -123,9 +133,15 @@ def delete_experiment(
     for left in () if keep_leftovers else planned.leftovers:
         remove(left.path)
     clusterings = follow_deletion(data, experiment, tell)
-    tables = sum(share.bytes for share in planned.tables)
-    beside = 0 if keep_leftovers else sum(left.bytes for left in planned.leftovers)
-    return Deleted(experiment, beside + (tables if now else 0), 0 if now else tables, moved, clusterings)
+    done = outcome(planned, now, keep_leftovers, moved)
+    return ExperimentDeleted(done.freed, done.later, done.moved, experiment, clusterings)
+
+
+def outcome(plan: Plan, now: bool, keep_leftovers: bool, moved: Path | None) -> Done:
+    """What carrying out the plan has come to."""
+    tables = sum(share.bytes for share in plan.tables)
+    beside = 0 if keep_leftovers else sum(left.bytes for left in plan.leftovers)
+    return Done(beside + (tables if now else 0), 0 if now else tables, moved)
 
 
 def follow_deletion(data: Path, experiment: str, tell: Callable[[str], None] = lambda words: None) -> int | None:

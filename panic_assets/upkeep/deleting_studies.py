@@ -14,41 +14,22 @@ from pathlib import Path
 from panic_assets.lake import Lake, build_catalog
 from panic_assets.lake.removal import deletions, end_deletion
 from panic_assets.lake.specs import STUDY_KEY, near
-from panic_assets.upkeep.deleting import NothingToDelete, Share, move_to_quarantine, shares_of
-from panic_assets.upkeep.leftovers import STUDY_SUFFIXES, Leftover, files_of_study, known_studies, remove
+from panic_assets.upkeep.deleting import Done, NothingToDelete, Plan, move_to_quarantine, outcome, shares_of
+from panic_assets.upkeep.leftovers import STUDY_SUFFIXES, files_of_study, known_studies, remove
 
 
 @dataclass(frozen=True)
-class StudyDeletion:
-    """What deleting a study takes away.
-
-    ``leftovers`` are its report and its folder of trainings (state, checkpoints). ``file`` asks for the study, and
-    stays unless told otherwise. ``is_begun``: an earlier deletion did not end.
-    """
+class StudyDeletion(Plan):
+    """Of a study: ``leftovers`` are its report and its folder of trainings (state, checkpoints)."""
 
     study: str
-    tables: tuple[Share, ...]
-    leftovers: tuple[Leftover, ...]
-    file: Path | None
-    is_begun: bool
-
-    @property
-    def bytes(self) -> int:
-        """Size of all of it."""
-        return sum(share.bytes for share in self.tables) + sum(left.bytes for left in self.leftovers)
 
 
 @dataclass(frozen=True)
-class StudyDeleted:
-    """What was done. ``freed`` bytes are free now, ``later`` ones once no reader can hold them and ``gc`` ran.
-
-    ``moved``: where the study's file is now, if it was taken away.
-    """
+class StudyDeleted(Done):
+    """Of a study."""
 
     study: str
-    freed: int
-    later: int
-    moved: Path | None
 
 
 def plan_study_deletion(data: Path, study: str) -> StudyDeletion:
@@ -68,7 +49,7 @@ def plan_study_deletion(data: Path, study: str) -> StudyDeletion:
         raise NothingToDelete(
             f"the data directory {data} holds nothing of study {study!r} but the file that asks for it"
         )
-    return StudyDeletion(study, tables, leftovers, _file_of(data, study), begun)
+    return StudyDeletion(tables, leftovers, _file_of(data, study), begun, study)
 
 
 def delete_study(
@@ -102,9 +83,8 @@ def delete_study(
     for left in () if keep_training else planned.leftovers:
         remove(left.path)
     follow_study_deletion(data, study, tell)
-    tables = sum(share.bytes for share in planned.tables)
-    beside = 0 if keep_training else sum(left.bytes for left in planned.leftovers)
-    return StudyDeleted(study, beside + (tables if now else 0), 0 if now else tables, moved)
+    done = outcome(planned, now, keep_training, moved)
+    return StudyDeleted(done.freed, done.later, done.moved, study)
 
 
 def follow_study_deletion(data: Path, study: str, tell: Callable[[str], None] = lambda words: None) -> None:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from panic_assets import cli
-from panic_assets.cli.keeping import NobodyToAsk
+from panic_assets.cli.asking import NobodyToAsk
 from panic_assets.errors import PanicError
 from panic_assets.lake import TABLES, Lake
 from panic_assets_tests.cli.parts import document, typed
