@@ -32,6 +32,8 @@ BandKind = Literal["LL", "LH", "HL", "HH"]
 
 Wavelet = Literal["cdf53", "haar"]
 
+CoefficientType = Literal["float32", "int32"]
+
 
 class Component(BaseModel):
     """The one base of all components: frozen, without unknown fields."""
@@ -148,6 +150,20 @@ class _Banded(Component):
         return max((band.level for band in self.bands), default=0)
 
 
+def _check_cover(bands: tuple[Band, ...], shape: tuple[int, ...]) -> None:
+    """Raises: ``ValueError`` where bands do not cover planes of this shape."""
+    if len(shape) != 3:
+        raise ValueError(f"bands of shape {shape}; only planes (channels, h, w) have them")
+    channels, height, width = shape
+    for band in bands:
+        is_inside = 0 <= band.channel < channels and min(band.top, band.left, band.height, band.width) >= 0
+        if not is_inside or band.top + band.height > height or band.left + band.width > width:
+            raise ValueError(f"{band} is not inside coefficients {shape}")
+    covered = sum(band.height * band.width for band in bands)
+    if covered != math.prod(shape):
+        raise ValueError(f"bands cover {covered} coefficients of {shape}")
+
+
 class WaveletPyramid(_Banded):
     """Coefficients (channels, h, w), float32 or int32, that ``bands`` cover."""
 
@@ -155,14 +171,7 @@ class WaveletPyramid(_Banded):
 
     @model_validator(mode="after")
     def _are_covered(self) -> WaveletPyramid:
-        channels, height, width = self.coefficients.shape
-        for band in self.bands:
-            is_inside = 0 <= band.channel < channels and min(band.top, band.left, band.height, band.width) >= 0
-            if not is_inside or band.top + band.height > height or band.left + band.width > width:
-                raise ValueError(f"{band} is not inside coefficients {self.coefficients.shape}")
-        covered = sum(band.height * band.width for band in self.bands)
-        if covered != math.prod(self.coefficients.shape):
-            raise ValueError(f"bands cover {covered} coefficients of {self.coefficients.shape}")
+        _check_cover(self.bands, self.coefficients.shape)
         return self
 
 
@@ -183,10 +192,20 @@ class QuantParams(Component):
 
 
 class Symbols(_Banded):
-    """Integers in the layout of the coefficients they stand for, and all that is needed to return to those."""
+    """Integers in the layout of the coefficients they stand for, and all that is needed to return to those.
+
+    ``coefficients``: the type that those have; with int32, the way back goes by whole numbers alone.
+    """
 
     data: SymbolData
     params: QuantParams
+    coefficients: CoefficientType = "float32"
+
+    @model_validator(mode="after")
+    def _are_covered(self) -> Symbols:
+        if self.bands:
+            _check_cover(self.bands, self.data.shape)
+        return self
 
 
 class Bitstream(_Banded):
@@ -196,20 +215,30 @@ class Bitstream(_Banded):
         data: the coded bytes.
         n_symbols: how many symbols they hold.
         tables: the frequency tables, written as bytes.
+        of_bands: the number of the table of each band; of one table, where there are no bands.
         shape: that of the symbols.
         params: how symbols become coefficients, where they were quantised here.
+        coefficients: as of the symbols.
+        picture: the shape of the picture that all this is of, where it is known: a decoder cuts to it.
     """
 
     data: Bytes
     n_symbols: Annotated[int, Field(ge=0)]
     tables: bytes
+    of_bands: tuple[Annotated[int, Field(ge=0, lt=64)], ...] = ()
     shape: tuple[Annotated[int, Field(ge=0)], ...] = ()
     params: QuantParams | None = None
+    coefficients: CoefficientType = "float32"
+    picture: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=3)] = ()
 
     @model_validator(mode="after")
     def _counts_agree(self) -> Bitstream:
         if self.shape and math.prod(self.shape) != self.n_symbols:
             raise ValueError(f"n_symbols {self.n_symbols} are not those of shape {self.shape}")
+        if self.of_bands and len(self.of_bands) != max(len(self.bands), 1):
+            raise ValueError(f"of_bands has {len(self.of_bands)} tables for {len(self.bands)} bands")
+        if self.bands:
+            _check_cover(self.bands, self.shape)
         return self
 
 

@@ -12,23 +12,21 @@ by float32 and, of the KLT, float64. Networks are in ``models``, the head of a f
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
-from panic_assets.codec import lifting, quantising
+from panic_assets.codec import banded, lifting, quantising
 from panic_assets.codec.bits import BitReader, BitWriter
 from panic_assets.codec.components import Band, QuantParams
-from panic_assets.codec.entropy import Coder
 from panic_assets.codec.errors import UnfitValue, WrongBytes
 from panic_assets.codec.models import Vae
 from panic_assets.codec.probability import CLASSES
 from panic_assets.codec.systems.hadamard import hadamard4
 from panic_assets.codec.systems.klt import KLT
-from panic_assets.codec.tables import fitted, read_tables, write_tables
+from panic_assets.codec.tables import read_tables, write_tables
 
 Transform = Literal["none", "hadamard", "klt"]
 """Across channels. Hadamard takes four of them, KLT what its model brings along."""
@@ -41,7 +39,7 @@ _ONE = 64.0  # latents are about 1 large; so many times as large they find fine 
 _COARSEST, _LEVELS_PER_HALF = 2.0, 3.0  # the step of level 0, in latents, and levels until it is half as large
 _DEAD_ZONE = 0.625
 _OFFSETS = 64  # reconstruction offsets are whole parts of a step
-_CLASSES_PER_OCTAVE = 3  # of mean magnitude: bands alike share a table
+_ONE_KIND = [""]  # numbers of tables are by the band before, whatever its kind
 
 
 @dataclass(frozen=True)
@@ -92,17 +90,12 @@ def encode_latents(latents: np.ndarray, level: int, transform: Transform = "none
     step = _ONE * _COARSEST * 2.0 ** (-level / _LEVELS_PER_HALF)
     params = quantising.best_params(coefficients, bands, quantising.slope_of(step), dead_zone=_DEAD_ZONE)
     symbols = quantising.in_order(quantising.quantise(coefficients, bands, params), bands)
-    numbers = [quantising.step_number(one) for one in params.steps]
-    chosen = _classes(symbols, bands)
-    classes = _of_symbols(chosen, bands)
-    tables = [fitted(symbols[classes == number]) for number in range(max(chosen) + 1)]
+    coded = banded.encode(symbols, _sizes(bands))
     head = BitWriter().number(_TRANSFORMS.index(transform)).number(channels).number(levels)
-    head.number(round(params.offset * _OFFSETS)).number(len(tables) - 1)
-    for number, known in _with_known(bands, numbers):
-        head.signed(number - known)
-    for before, number in itertools.pairwise([0, *chosen]):
-        head.signed(number - before)
-    return head.bytes() + write_tables(tables) + Coder(tables).encode(symbols, classes)
+    head.number(round(params.offset * _OFFSETS)).number(len(coded.tables) - 1)
+    banded.write_numbers(head, _kinds(bands), [quantising.step_number(step) for step in params.steps])
+    banded.write_numbers(head, _ONE_KIND * len(bands), coded.of_bands)
+    return head.bytes() + write_tables(coded.tables) + coded.data
 
 
 def decode_latents(
@@ -125,17 +118,13 @@ def decode_latents(
             f"for {channels or 'any number of'} channels: no encoder writes it"
         )
     bands = lifting.bands(depth, height, width, levels)
-    steps = tuple(quantising.step_at(number) for number in _read_numbers(head, bands))
-    chosen = list(itertools.accumulate(head.signed() for _ in bands))
-    if not 0 <= min(chosen) <= max(chosen) <= count:
-        raise WrongBytes(f"payload with tables {min(chosen)} to {max(chosen)}, of {count + 1}")
+    numbers = banded.read_numbers(head, _kinds(bands))
+    if not 0 <= min(numbers) <= max(numbers) < quantising.STEP_NUMBERS:
+        raise WrongBytes(f"payload with step numbers {min(numbers)} to {max(numbers)}, of {quantising.STEP_NUMBERS}")
+    steps = tuple(quantising.step_at(number) for number in numbers)
+    of_bands = tuple(banded.read_numbers(head, _ONE_KIND * len(bands)))
     tables, end = read_tables(payload, count + 1, head.end)
-    # Half of what the likeliest symbols cost: no payload comes near. Nothing is made yet for what it claims to hold.
-    least = sum(tables[table].least_bits * band.height * band.width for table, band in zip(chosen, bands, strict=True))
-    if least / 2 > 8 * (len(payload) - end) + 64:
-        raise WrongBytes(f"{depth * height * width} symbols can't be in {len(payload) - end} bytes")
-    classes = _of_symbols(chosen, bands)
-    symbols = Coder(tables).decode(payload[end:], classes.size, classes)
+    symbols = banded.decode(banded.Coded(tables, of_bands, payload[end:]), _sizes(bands))
     params = QuantParams(steps=steps, dead_zone=_DEAD_ZONE, offset=offset / _OFFSETS)
     placed = quantising.in_place(symbols, bands, (depth, height, width))
     planes = lifting.inverse53(quantising.dequantise(placed, bands, params), levels) / np.float32(_ONE)
@@ -155,38 +144,9 @@ def _across(planes: np.ndarray, transform: Transform, klt: KLT | None, *, is_for
     return (klt if is_forward else klt.inverse()).transformed(planes)
 
 
-def _classes(symbols: np.ndarray, bands: Sequence[Band]) -> list[int]:
-    """For each band the number of its table: bands of about the same mean magnitude have one."""
-    sizes = [band.height * band.width for band in bands]
-    parts = np.split(np.abs(symbols), np.cumsum(sizes)[:-1])
-    means = np.array([max(part.mean(), 2.0**-10) for part in parts])
-    octaves = np.rint(np.log2(means) * _CLASSES_PER_OCTAVE).astype(int)
-    most = -np.sort(-np.unique(octaves))[:CLASSES]  # of more, which no picture has yet had, the smallest share one
-    return [int(number) for number in np.searchsorted(most[::-1], octaves).clip(0, len(most) - 1)]
+def _sizes(bands: Sequence[Band]) -> list[int]:
+    return [band.height * band.width for band in bands]
 
 
-def _of_symbols(chosen: Sequence[int], bands: Sequence[Band]) -> np.ndarray:
-    return np.repeat(np.array(chosen, np.uint8), [band.height * band.width for band in bands])
-
-
-def _with_known(bands: Sequence[Band], numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """The number of each band's step, and the one that is known before: that of the last band of its kind."""
-    found, last = [], 0
-    known: dict[str, int] = {}
-    for band, number in zip(bands, numbers, strict=True):
-        found.append((number, known.get(band.kind, last)))
-        known[band.kind] = last = number
-    return found
-
-
-def _read_numbers(head: BitReader, bands: Sequence[Band]) -> list[int]:
-    """What :func:`_with_known` was written from."""
-    numbers: list[int] = []
-    known: dict[str, int] = {}
-    for band in bands:
-        number = known.get(band.kind, numbers[-1] if numbers else 0) + head.signed()
-        if not 0 <= number < quantising.STEP_NUMBERS:
-            raise WrongBytes(f"payload with step number {number}, of {quantising.STEP_NUMBERS}")
-        known[band.kind] = number
-        numbers.append(number)
-    return numbers
+def _kinds(bands: Sequence[Band]) -> list[str]:
+    return [band.kind for band in bands]

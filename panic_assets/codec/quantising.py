@@ -19,7 +19,7 @@ STEP_NUMBERS = 192
 """Steps on the ladder, 8 in each doubling."""
 
 _FIRST_STEP, _PER_OCTAVE = 1 / 16, 8
-_LARGEST_SYMBOL = (1 << 24) - 1  # the largest that float32 holds exactly
+_TOO_LARGE = 1 << 23  # from here on float32 has no halves, and rounding by them would change whole numbers
 _FINENESS = 8  # places of the search's histogram in the smallest step it tries
 _PLACES = 512
 _SAMPLE = 4096
@@ -63,7 +63,7 @@ def quantise(coefficients: np.ndarray, bands: Sequence[Band], params: QuantParam
         if push:
             scaled += np.copysign(push, scaled)
         largest = np.abs(scaled).max()
-        if not largest <= _LARGEST_SYMBOL:
+        if not largest < _TOO_LARGE:
             raise UnfitValue(
                 f"coefficients up to {largest * step:.4g} with a step of {step:g}: symbols need more than 24 bits"
             )

@@ -136,6 +136,10 @@ def test_symbols_are_signed_and_carry_what_decoding_needs() -> None:
     assert (symbols.params.steps[3], symbols.levels) == (2.0, 1)
     with pytest.raises(ValidationError, match="symbols are int8 or int32"):
         Symbols(data=_tensor((1, 3, 5), "uint8"), params=params)
+    with pytest.raises(ValidationError, match="bands cover 15 coefficients"):
+        Symbols(data=_tensor((1, 3, 6), "int8"), params=params, bands=_bands())
+    with pytest.raises(ValidationError, match="only planes"):
+        Symbols(data=_tensor((15,), "int8"), params=params, bands=_bands())
 
 
 def test_a_bitstream_counts_its_symbols() -> None:
@@ -145,6 +149,10 @@ def test_a_bitstream_counts_its_symbols() -> None:
         Bitstream(data=data, n_symbols=14, tables=b"", shape=(1, 3, 5))
     with pytest.raises(ValidationError, match="n_symbols"):
         Bitstream(data=data, n_symbols=-1, tables=b"")
+    with pytest.raises(ValidationError, match="of_bands has 3 tables for 4 bands"):
+        Bitstream(data=data, n_symbols=15, tables=b"", shape=(1, 3, 5), bands=_bands(), of_bands=(0, 0, 1))
+    with pytest.raises(ValidationError, match="only planes"):
+        Bitstream(data=data, n_symbols=15, tables=b"", bands=_bands())
     with pytest.raises(ValidationError, match="bytes are uint8"):
         Bitstream(data=_tensor((9,), "uint32"), n_symbols=9, tables=b"")
 

@@ -83,6 +83,15 @@ def test_step_1_loses_nothing_of_whole_numbers() -> None:
     assert np.array_equal(back, planes)
 
 
+def test_whole_numbers_are_kept_to_the_last_that_can_be() -> None:
+    largest = (1 << 23) - 1
+    planes = np.array([[[largest, -largest, largest - 1, 0]]], np.int32)
+    assert np.array_equal(quantise(planes, _flat(1, 4), QuantParams(steps=(1.0,))), planes)
+    for one_more in (largest + 1, largest + 2, -largest - 1):
+        with pytest.raises(UnfitValue, match="24 bits"):
+            quantise(np.full((1, 1, 4), one_more, np.int32), _flat(1, 4), QuantParams(steps=(1.0,)))
+
+
 def test_whole_values_are_what_exact_arithmetic_rounds_to() -> None:
     symbols = np.arange(-400, 401, dtype=np.int32).reshape(1, 9, 89)
     params = QuantParams(steps=(step_at(45),), dead_zone=0.625, offset=0.09375)

@@ -8,20 +8,13 @@ from pathlib import Path
 import yaml
 
 from panic_assets.studies.spec import StudySpec
+from panic_assets_tests.pages import assert_tests_exist, page
 
-ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+PAGE = page("studies.md")
 
 
 def test_every_test_that_the_page_names_is_there() -> None:
-    named = set(re.findall(r"`(test_[a-z0-9_]+)`", PAGE)) - {"test_accuracy", "test_accuracy_unseen"}
-    there = {
-        name
-        for path in (ROOT / "panic_assets_tests").rglob("test_*.py")
-        for name in re.findall(r"def (test_[a-z0-9_]+)", path.read_text(encoding="utf-8"))
-    }
-    assert len(named) > 40
-    assert not named - there
+    assert_tests_exist(PAGE, least=40, other_words=("test_accuracy", "test_accuracy_unseen"))
 
 
 def test_the_file_of_the_page_is_a_study(tmp_path: Path) -> None:

@@ -77,8 +77,9 @@ class System(ABC):
 
     @property
     def name(self) -> str:
-        """The class, and the direction where it is not the usual one."""
-        return type(self).__name__ + (" decode" if self.mode == "decode" else "")
+        """The class, and the direction where it is not the usual one and the class does not say it."""
+        own = type(self).__name__
+        return own if self.mode == "encode" or own.endswith("Decode") else f"{own} decode"
 
     @property
     def source(self) -> type[Component]:

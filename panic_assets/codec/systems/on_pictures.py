@@ -10,6 +10,9 @@ from panic_assets.codec.core.system import System
 from panic_assets.codec.core.world import World
 from panic_assets.codec.errors import UnfitValue
 
+SHAPE = "picture_shape"
+"""Where an entity's metadata keep the shape of the picture that its latents are of: a decoder cuts to it."""
+
 
 class OnPictures(System):
     """A system whose ``accepts`` are pictures."""

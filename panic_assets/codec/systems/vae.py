@@ -16,10 +16,7 @@ from panic_assets.codec.core.system import Mode
 from panic_assets.codec.core.world import World
 from panic_assets.codec.errors import UnfitValue
 from panic_assets.codec.models import Vae, batches_by_shape, load_vae
-from panic_assets.codec.systems.on_pictures import OnPictures
-
-SHAPE = "picture_shape"
-"""Where an entity's metadata keep the shape of the picture that its latents are of: a decoder cuts to it."""
+from panic_assets.codec.systems.on_pictures import SHAPE, OnPictures
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

@@ -10,7 +10,8 @@ from panic_assets.codec.core.world import World
 from panic_assets.codec.errors import MissingModel, UnfitValue
 from panic_assets.codec.models import load_vae
 from panic_assets.codec.systems.blur import GaussianBlur
-from panic_assets.codec.systems.vae import SHAPE, OnnxVAEDecode, OnnxVAEEncode
+from panic_assets.codec.systems.on_pictures import SHAPE
+from panic_assets.codec.systems.vae import OnnxVAEDecode, OnnxVAEEncode
 from panic_assets_tests.codec.vaes import exported, picture
 
 
