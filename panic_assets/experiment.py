@@ -13,7 +13,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -25,11 +24,11 @@ from pydantic import (
     model_validator,
 )
 
-from panic_assets.errors import FileProblems
+from panic_assets import image_formats
+from panic_assets.written import FileProblems, named_values
 
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 UNSEEDED = -1
-_IMAGE_FORMAT = re.compile(r"webp-lossless|png|(webp|avif|jpeg)-(100|[1-9]?[0-9])")
 #: Other spellings of networks and seeds that a file may use.
 _ALIASES = ("network", "replicates", "seed_count", "num_runs")
 
@@ -92,7 +91,11 @@ class Experiment(BaseModel):
     models: dict[str, dict[str, Any]] = {}
     cycle: Literal["stop", "continue"] = "stop"
     quality: Literal["record", "stop"] = "record"
-    image_format: str = "webp-lossless"
+    image_format: str = Field(
+        image_formats.DEFAULT_FORMAT,
+        description=f"how pictures are stored: {image_formats.IN_WORDS}",
+        json_schema_extra={"pattern": image_formats.PATTERN},
+    )
     imported_from: str = Field("", description="system that its runs come from; none of its loops is run here")
 
     @model_validator(mode="before")
@@ -130,8 +133,8 @@ class Experiment(BaseModel):
     @field_validator("image_format")
     @classmethod
     def _format(cls, value: str) -> str:
-        if not _IMAGE_FORMAT.fullmatch(value):
-            raise ValueError("must be webp-lossless, png, or webp-Q, avif-Q, jpeg-Q with a quality Q of 0 to 100")
+        if value not in image_formats.FORMATS:
+            raise ValueError(f"must be {image_formats.IN_WORDS}")
         return value
 
     @field_validator("seeds")
@@ -149,19 +152,7 @@ class Experiment(BaseModel):
         Raises:
             ExperimentError: the file is missing, is not YAML or JSON, or a field is wrong; all problems are named.
         """
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ExperimentError(str(path), [f"can't be read: {error}"]) from error
-        try:
-            values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        except (json.JSONDecodeError, yaml.YAMLError) as error:
-            language = "JSON" if path.suffix == ".json" else "YAML"
-            raise ExperimentError(str(path), [f"is not {language}: {error}"]) from error
-        if isinstance(values, dict):
-            values.setdefault("name", path.stem)
-        return cls.parse(values, where=str(path))
+        return cls.parse(named_values(Path(path), ExperimentError), where=str(path))
 
     @classmethod
     def parse(cls, values: object, where: str = "experiment") -> Experiment:
@@ -180,11 +171,12 @@ class Experiment(BaseModel):
         return experiment
 
     def check(self, registry: Mapping[str, ModelFacts], where: str | None = None) -> None:
-        """Check names and rings against the models that exist.
+        """Check names and rings against the models that exist, and the format of pictures against what is installed.
 
         Raises:
             ExperimentError: unknown models (with the nearest names), rings whose media don't chain (closing link
-                included), embedding models that fit no output, overrides of models that no network uses.
+                included), embedding models that fit no output, overrides of models that no network uses; a format of
+                pictures that can't be written here.
         """
         problems = list(self._problems_with(registry))
         if problems:
@@ -248,6 +240,8 @@ class Experiment(BaseModel):
                 )
         for name in set(self.models) - self.called_models:
             yield f"models.{name}: no network and no embedding model uses {name}"
+        if missing := image_formats.problem(self.image_format):
+            yield f"image_format: {self.image_format} {missing}"
 
 
 def unknown_model(name: str, known: Iterable[str]) -> str:

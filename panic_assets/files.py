@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
-from panic_assets.errors import FileProblems, PanicError
+from panic_assets.errors import PanicError
 from panic_assets.experiment import Experiment, ExperimentError
+from panic_assets.written import FileProblems
 
 SUFFIXES = (".yaml", ".yml", ".json")
 

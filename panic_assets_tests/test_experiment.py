@@ -154,7 +154,8 @@ FIELD_MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"quality": "drop"}, "quality: \"drop\" must be 'record' or 'stop'"),
     (
         {"image_format": "webp-101"},
-        'image_format: "webp-101" must be webp-lossless, png, or webp-Q, avif-Q, jpeg-Q with a quality Q of 0 to 100',
+        'image_format: "webp-101" must be webp-lossless, png, latent-lossless, or webp-Q, avif-Q, jpeg-Q with a '
+        "quality Q of 0 to 100, or latent-Q, vae-Q with one of 1 to 16",
     ),
     ({"embeding_models": []}, "embeding_models: is not a field; did you mean embedding_models?"),
     ({"seed_cuont": 3}, "seed_cuont: is not a field; did you mean seed_count?"),

@@ -13,6 +13,7 @@ from panic_assets.lake.errors import (
     LakeWriteError,
     PartitionLocked,
     SchemaViolation,
+    UnreadableImage,
 )
 from panic_assets.lake.schemas import SCHEMA_VERSION, TABLES, Column, TableSpec, table_spec
 from panic_assets.lake.store import GRACE_SECONDS, Lake, Problem
@@ -32,6 +33,7 @@ __all__ = [
     "Problem",
     "SchemaViolation",
     "TableSpec",
+    "UnreadableImage",
     "Writer",
     "build_catalog",
     "connect",

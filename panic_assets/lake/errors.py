@@ -59,3 +59,7 @@ class CorruptPart(LakeError):
 
 class CorruptImage(LakeError):
     """Bytes that don't decode to a picture."""
+
+
+class UnreadableImage(LakeError):
+    """A picture that is whole, as far as can be told, in a format that this installation can't read."""

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from panic_assets.image_formats import DEFAULT_FORMAT, FORMATS, IN_WORDS, ImageFormat, room_of
 from panic_assets.lake.errors import CorruptImage, LakeError
 
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
 
-DEFAULT_FORMAT = "webp-lossless"
 _LOSSLESS: dict[str, tuple[str, dict[str, Any]]] = {
     # method 0 and compression 1: higher ones cost 4 times the processor for a tenth of the size
     "webp-lossless": ("WEBP", {"lossless": True, "quality": 0, "method": 0, "exact": True}),
@@ -29,7 +28,9 @@ _LOSSY: dict[str, Callable[[int], tuple[str, dict[str, Any]]]] = {
     "avif": lambda quality: ("AVIF", {"quality": quality, "speed": 10, "max_threads": 1}),
     "jpeg": lambda quality: ("JPEG", {"quality": quality, "subsampling": "4:4:4"}),
 }
-_QUALITY = re.compile(r"(webp|avif|jpeg)-(100|[1-9]?[0-9])")
+#: Pixels above which nothing is decoded: as many as Pillow takes on.
+LARGEST = 2 * (1024 * 1024 * 1024 // 4 // 3)
+_LONGEST_WEBP = 16_383
 #: Largest channel value of a picture called black, and largest spread within a channel of one called uniform.
 BLACK_LEVEL, UNIFORM_SPREAD = 3, 3
 
@@ -52,23 +53,39 @@ def is_lossless(format: str) -> bool:
     Raises:
         LakeError: no such format.
     """
-    _settings(format)
-    return format in _LOSSLESS
+    return _form(format).is_lossless
 
 
-def encode(picture: Picture, format: str = DEFAULT_FORMAT) -> bytes:
-    """The picture in ``webp-lossless``, ``png``, or ``webp-Q``, ``avif-Q``, ``jpeg-Q`` with a quality Q of 0 to 100.
-
-    Equal pictures give equal bytes with equal versions of the libraries. Other Python threads run meanwhile.
+def identity(format: str) -> str:
+    """The format, and of one that another room codes also what is read back depends on besides, such as its model.
 
     Raises:
         LakeError: no such format.
+        PanicError: the room is not all there.
+    """
+    form = _form(format)
+    return format if form.room is None else f"{format}@{form.room.code.identity(form.quality)}"
+
+
+def encode(picture: Picture, format: str = DEFAULT_FORMAT, latents: np.ndarray | None = None) -> bytes:
+    """The picture in one of the formats of :mod:`panic_assets.image_formats`.
+
+    Equal pictures give equal bytes with equal versions of the libraries. Other Python threads run meanwhile.
+    ``latents`` are what a VAE drew the picture from, float (channels, h, w), where that is known; few formats use them.
+
+    Raises:
+        LakeError: no such format.
+        PanicError: what a format needs is not installed; see `panic_assets.image_formats.problem`.
         ValueError: not a picture as this module defines it.
     """
     from PIL import Image
 
-    kind, options = _settings(format)
+    form = _form(format)
     _check(picture)
+    if form.room is not None:
+        content: bytes = form.room.code.encode(np.ascontiguousarray(picture), form.quality, latents)
+        return content
+    kind, options = _LOSSLESS[form.kind] if form.quality is None else _LOSSY[form.kind](form.quality)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(buffer, kind, **options)
     return buffer.getvalue()
@@ -79,17 +96,34 @@ def decode(content: bytes) -> Picture:
 
     Raises:
         CorruptImage: the bytes are not a whole picture.
+        UnreadableImage: they may well be one, but what reads it is not installed here.
     """
     from PIL import Image
 
+    room = room_of(content)
+    if room is not None:
+        picture: Picture = room.code.decode(content)
+        return picture
     try:
         with Image.open(io.BytesIO(content), formats=("WEBP", "PNG", "AVIF", "JPEG")) as image:
             return np.array(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise CorruptImage(
-            f"{len(content)} bytes starting {content[:8]!r} are not a whole WebP, PNG, AVIF or JPEG picture ({error}); "
-            "re-materialise the run that they belong to"
+            f"{len(content)} bytes starting {content[:8]!r} are not a whole WebP, PNG, AVIF, JPEG or latent picture "
+            f"({error}); re-materialise the run that they belong to"
         ) from error
+
+
+def portable(format: str, content: bytes) -> tuple[str, bytes]:
+    """A stored picture as other programs can read it, and its format: as it is, or else written anew without loss.
+
+    Raises: as `decode`.
+    """
+    if room_of(content) is None:
+        return format, content
+    picture = decode(content)
+    other = DEFAULT_FORMAT if max(picture.shape) <= _LONGEST_WEBP else "png"
+    return other, encode(picture, other)
 
 
 def uniform_or_black(picture: Picture) -> str | None:
@@ -109,15 +143,11 @@ def _spread(picture: Picture) -> int:
     return int(np.ptp(picture, axis=(0, 1)).max())
 
 
-def _settings(format: str) -> tuple[str, dict[str, Any]]:
-    if format in _LOSSLESS:
-        return _LOSSLESS[format]
-    match = _QUALITY.fullmatch(format)
-    if match is None:
-        raise LakeError(
-            f"there is no image format {format!r}; use webp-lossless, png, or webp-Q, avif-Q, jpeg-Q with Q of 0 to 100"
-        )
-    return _LOSSY[match[1]](int(match[2]))
+def _form(format: str) -> ImageFormat:
+    form = FORMATS.get(format)
+    if form is None:
+        raise LakeError(f"there is no image format {format!r}; use {IN_WORDS}")
+    return form
 
 
 def _check(picture: Picture) -> None:

@@ -217,7 +217,7 @@ class _Engine:
 
     def _take_in(self, answers: Sequence[Answer]) -> None:
         """Hand each answer to all runs that wait for it, record what they took, and let them go on."""
-        settled = self._settled(a.output.value for a in answers if isinstance(a.output, Output))
+        settled = self._settled(a.output for a in answers if isinstance(a.output, Output))
         rows, pictures, going = list[dict[str, Any]](), list[Picture](), list[RunState]()
         for answer in answers:
             if not isinstance(answer.output, Output):
@@ -240,13 +240,14 @@ class _Engine:
             self.recorder.record(Entry(rows, pictures))
         self._go_on(going)
 
-    def _settled(self, values: Iterable[str | np.ndarray]) -> Iterator[Settled | None]:
+    def _settled(self, outputs: Iterable[Output]) -> Iterator[Settled | None]:
         """Pictures as they are stored and fed on, worked out side by side; None in the place of a text."""
 
-        def one(value: str | np.ndarray) -> Settled | None:
-            return None if isinstance(value, str) else settle(value, self.experiment.image_format)
+        def one(output: Output) -> Settled | None:
+            value = output.value
+            return None if isinstance(value, str) else settle(value, self.experiment.image_format, output.latents)
 
-        return self.settlers.map(one, values)
+        return self.settlers.map(one, outputs)
 
     def _made(self, answer: Answer, output: Output, picture: Settled | None) -> tuple[Made, Settled | None]:
         flags = tuple(sorted({*map(str, output.flags), *_doubts(output.value)}))

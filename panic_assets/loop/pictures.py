@@ -30,15 +30,17 @@ class Settled:
     encoded: bytes | None
 
 
-def settle(pixels: np.ndarray, image_format: str) -> Settled:
+def settle(pixels: np.ndarray, image_format: str, latents: np.ndarray | None = None) -> Settled:
     """What becomes of a model's picture, uint8 (height, width, 3), in this format of the archive.
+
+    ``latents`` are what it was drawn from, where that is known: a format may store them instead.
 
     A lossless format keeps it. In a lossy one the next model is fed what will be read back, and exactly these bytes
     are stored: to encode twice would lose twice.
     """
     if images.is_lossless(image_format):
         return Settled(pixels, images.pixel_hash(pixels), None)
-    encoded = images.encode(pixels, image_format)
+    encoded = images.encode(pixels, image_format, latents)
     pixels = images.decode(encoded)
     return Settled(pixels, images.pixel_hash(pixels), encoded)
 

@@ -105,7 +105,7 @@ def _settings(experiment: Experiment, network: tuple[str, ...], models: Mapping[
     settings: dict[str, Any] = {"config": {name: models[name].identity for name in network}, "network": network}
     has_pictures = any(models[name].gives == "image" for name in network)
     if has_pictures and not images.is_lossless(experiment.image_format):
-        settings["image_format"] = experiment.image_format
+        settings["image_format"] = images.identity(experiment.image_format)
     return settings
 
 
@@ -123,6 +123,8 @@ def _what_changed(
     image_format = before.get("image_format", experiment.image_format)
     if image_format != experiment.image_format:
         changes.append(f"image_format {image_format}, not {experiment.image_format}")
+    if not changes and images.identity(image_format) != image_format:
+        changes.append(f"another model of image_format {image_format}")
     return (
         f"experiment {experiment.name}: the lake holds run {number} ({ARROW.join(network)}) made with "
         f"{' and '.join(changes) or 'other model settings'} than the file now asks for. Give the file a new name to "

@@ -7,7 +7,7 @@ adapters' business; batching, retries and deduplication are the loop's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -27,11 +27,13 @@ beginning of its text. ``flagged_by_safety_checker``: a checker replaced the pic
 class Output:
     """What one invocation gave.
 
-    ``value`` is a str, or a picture as uint8 array (height, width, 3), RGB, C-contiguous.
+    ``value`` is a str, or a picture as uint8 array (height, width, 3), RGB, C-contiguous. ``latents`` are what a VAE's
+    decoder drew that picture from, float32 (channels, h, w); None where there is no such thing.
     """
 
     value: str | np.ndarray
     flags: frozenset[Flag] = frozenset()
+    latents: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 @runtime_checkable

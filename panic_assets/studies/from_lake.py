@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from panic_assets.lake import Lake, table_spec
+from panic_assets.studies.comparison import Comparison
 from panic_assets.studies.events.rows import ArtifactRow, MetricRow, ModelRunRow, TrialRow
 
 #: Columns that hold JSON, by table.
@@ -59,26 +60,9 @@ class RobustnessRow:
 
 
 @dataclass(frozen=True)
-class ComparisonRow:
+class ComparisonRow(Comparison):
     """One arm against the reference in one measure; ``sentence`` is set on the claim alone."""
 
-    mode: str
-    arm: str
-    reference: str
-    metric: str
-    pairs: int
-    arm_mean: float
-    reference_mean: float
-    difference: float
-    low: float
-    high: float
-    confidence: float
-    ratio: float | None
-    effect_size: float | None
-    p_value: float | None
-    permutation_p: float | None
-    adjusted_p: float | None
-    wins: int
     is_claim: bool
     sentence: str | None
 

@@ -6,14 +6,12 @@ Here belongs reading YAML or JSON, what sections must agree on, and the hyperpar
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from panic_assets.errors import PanicError
@@ -36,6 +34,7 @@ from panic_assets.studies.spec_sections import (
     Tracking,
     Written,
 )
+from panic_assets.written import named_values
 
 _ARMS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -94,19 +93,7 @@ class StudySpec(Section):
         Raises:
             SpecError: the file is missing, is not YAML or JSON, or a field is wrong; all problems are named.
         """
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(str(path), [f"can't be read: {error}"]) from error
-        try:
-            values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        except (json.JSONDecodeError, yaml.YAMLError) as error:
-            language = "JSON" if path.suffix == ".json" else "YAML"
-            raise SpecError(str(path), [f"is not {language}: {error}"]) from error
-        if isinstance(values, dict):
-            values.setdefault("name", path.stem)
-        return cls.parse(values, where=str(path))
+        return cls.parse(named_values(Path(path), SpecError), where=str(path))
 
     @classmethod
     def parse(cls, values: object, where: str = "study") -> StudySpec:

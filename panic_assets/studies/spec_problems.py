@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from panic_assets.errors import FileProblems
+from panic_assets.written import FileProblems
 
 _MESSAGES = {
     "missing": "is missing",

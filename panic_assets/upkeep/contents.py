@@ -11,19 +11,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import pyarrow.parquet as pq
 
 from panic_assets.lake import images
-from panic_assets.lake.errors import CorruptImage, LakeError
+from panic_assets.lake.errors import CorruptImage, LakeError, UnreadableImage
 from panic_assets.loop.cycles import Cycle, CycleDetector
 from panic_assets.loop.ids import invocation_id, noise_number
 from panic_assets.upkeep.findings import EXAMPLES, Finding, Severity
 from panic_assets.upkeep.survey import AGAIN, Surveyed
 from panic_assets.upkeep.truths import IMPORTED
 
+_Why = Literal["damaged", "other_decoder", "not_here"]
 _BATCH = 8192
 _COLUMNS = ["image_hash", "format", "width", "height", "byte_size", "image"]
 
@@ -63,7 +64,10 @@ class _Found:
 
 
 def pictures(partition: Surveyed) -> list[Finding]:
-    """Pictures that can't be decoded, are not what their key says, or are described wrongly."""
+    """Pictures that can't be decoded, are not what their key says, or are described wrongly.
+
+    Those that only need something else to be installed are no worse for it: they are told, and left alone.
+    """
     name = str(partition.key)
     bad = _Found("pictures_are_whole", "images", "pictures decode, to the pixels and the size that are on record")
     other = _Found(
@@ -72,39 +76,48 @@ def pictures(partition: Surveyed) -> list[Finding]:
         "pictures of a lossy format decode to other pixels than when they were stored: this is another decoder",
         "hint",
     )
+    unread = _Found(
+        "pictures_can_be_read_here", "images", "what reads pictures of this format is installed here", "hint"
+    )
+    kinds: dict[_Why, _Found] = {"damaged": bad, "other_decoder": other, "not_here": unread}
     parts = partition.manifest.parts if partition.manifest else ()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for part in parts:
             with pq.ParquetFile(partition.folder / part.file, page_checksum_verification=True) as parquet:
                 for number in range(parquet.num_row_groups):
                     rows = parquet.read_row_group(number, columns=_COLUMNS).to_pylist()
-                    for row, (flaw, is_lossy) in zip(rows, threads.map(_flaw, rows), strict=True):
+                    for row, (flaw, why) in zip(rows, threads.map(_flaw, rows), strict=True):
                         if flaw:
                             key = (name, row["image_hash"])
-                            (other if is_lossy else bad).add(key, image_hash=str(_hex(row["image_hash"])), flaw=flaw)
-    aside = f"{AGAIN} puts them aside; the runs that come to them go on from before"
-    return bad.findings(name, aside) + other.findings(name, "decode with the versions of the libraries of then")
+                            kinds[why].add(key, image_hash=str(_hex(row["image_hash"])), flaw=flaw)
+    return [
+        *bad.findings(name, f"{AGAIN} puts them aside; the runs that come to them go on from before"),
+        *other.findings(name, "decode with the versions of the libraries of then"),
+        *unread.findings(name, "install what the flaw names, then examine again; nothing is put aside for it"),
+    ]
 
 
-def _flaw(row: dict[str, Any]) -> tuple[str | None, bool]:
-    """What is wrong with a picture; True where another decoder may be the reason."""
+def _flaw(row: dict[str, Any]) -> tuple[str | None, _Why]:
+    """What is wrong with a picture, and of which kind that is."""
     try:
         pixels = images.decode(row["image"] or b"")
     except CorruptImage:
-        return "can't be decoded", False
+        return "can't be decoded", "damaged"
+    except UnreadableImage as error:
+        return str(error), "not_here"
     except Exception as error:  # a decoder may stumble over anything in bytes that are no picture
-        return f"can't be decoded ({type(error).__name__})", False
+        return f"can't be decoded ({type(error).__name__})", "damaged"
     size = (pixels.shape[1], pixels.shape[0], len(row["image"]))
     told = (row["width"], row["height"], row["byte_size"])
     if told != size:
-        return f"(width, height, bytes) are {size}, not {told}", False
+        return f"(width, height, bytes) are {size}, not {told}", "damaged"
     if images.pixel_hash(pixels) == row["image_hash"]:
-        return None, False
+        return None, "damaged"
     try:
         is_lossy = not images.is_lossless(row["format"])
     except LakeError:
-        return f"of no known format {row['format']!r}", False
-    return "other pixels than its hash says", is_lossy
+        return f"of no known format {row['format']!r}", "damaged"
+    return "other pixels than its hash says", "other_decoder" if is_lossy else "damaged"
 
 
 def runs(connection: duckdb.DuckDBPyConnection, experiment: str) -> list[Finding]:

@@ -30,7 +30,7 @@ def _verdict(folder: Path, rule: Rule, **changes: dict[str, Any]) -> Verdict:
         with lake.writer(table, "first") as writer:
             writer.append([row(table, 0, **own | values | changes.get(table, {}))])
             writer.commit()
-    with connect(lake.root) as connection:
+    with connect(lake.root, rule.tables) as connection:
         return judge(connection, rule, "first")
 
 

@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from panic_assets.lake import TABLES, Lake, LakeError, build_catalog, connect, refresh
+from panic_assets.lake.catalog import tables_read_by
 from panic_assets_tests.lake.make import row, rows
 from panic_assets_tests.lake.processes import GRACE, WRITTEN_TABLES, start
 
@@ -107,6 +108,21 @@ def test_only_the_wanted_tables(lake):
         assert _views(connection) == {"images", "image_index"}
     with pytest.raises(LakeError, match="no table 'image'; did you mean images"):
         connect(lake.root, tables=["image"])
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("SELECT 1", []),
+        ("FROM runs_only", ["runs"]),
+        ("FROM runs r JOIN prompts p USING (prompt_number)", ["prompts", "runs", "outcomes"]),
+        ("SELECT count(*) FROM trajectories", ["runs", "invocations", "embeddings"]),
+    ],
+)
+def test_a_query_runs_on_the_tables_that_it_reads(lake, query, wanted):
+    assert set(tables_read_by(query)) == set(wanted)
+    with connect(lake.root, tables_read_by(query)) as connection:
+        connection.execute(query)
 
 
 def test_refresh_shows_what_came_and_forgets_what_went(lake):

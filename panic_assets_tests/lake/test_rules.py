@@ -17,13 +17,16 @@ from panic_assets.clustering.stage import cluster_lake
 from panic_assets.devices.local import LocalDevice
 from panic_assets.experiment import Experiment
 from panic_assets.lake import TABLES, Lake, connect
+from panic_assets.lake.codec_rules import CODEC_RULES
 from panic_assets.lake.rules import RULES, Rule, Verdict, judge
 from panic_assets.loop.embedding import embed_experiment
 from panic_assets.loop.planning import resolve_models
 from panic_assets.topology.stage import persist_experiment
+from panic_assets_tests.codec import measured
 from panic_assets_tests.loop.parts import experiment, plain_pool, registry, run
 
 NAME = "small"
+JUDGED = (*RULES, *CODEC_RULES)
 BOTH = ["DummyText", "DummyVision"]
 Rows = list[dict[str, Any]]
 Where = Mapping[str, Any]
@@ -47,7 +50,7 @@ def fill(lake: Lake, *asked: Experiment) -> Lake:
 
 def verdicts(lake: Lake, name: str = NAME) -> dict[str, Verdict]:
     with connect(lake.root) as connection:
-        return {rule.name: judge(connection, rule, name) for rule in RULES}
+        return {rule.name: judge(connection, rule, name) for rule in JUDGED}
 
 
 def alarms(lake: Lake, name: str = NAME) -> dict[str, Rows]:
@@ -68,6 +71,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     reasons = lake.read("outcomes", NAME).column("stop_reason").to_pylist()
     assert reasons == ["cycle", "length"] * 2 + ["failed"] * 2 + ["length"] * 6
     assert lake.read("clusters").num_rows > 0
+    measured.fill(lake, NAME)
     return lake
 
 
@@ -202,6 +206,8 @@ VECTOR = {"embedding_model": "DummyText", **TEXT}
 DIAGRAM = {"run_number": 1, "embedding_model": "DummyText", "homology_dimension": 0}
 TRAJECTORY = {"run_number": 1, "embedding_model": "DummyText", "modality": "text"}
 HASH = bytes(range(16))
+AVIF = {"setting": "AVIF 3"}
+VERDICT = {"against": "AVIF", "measure": "ms_ssim"}
 
 PLANTS: dict[str, tuple[Plant, ...]] = {
     "every_run_has_its_prompt": (
@@ -386,11 +392,35 @@ PLANTS: dict[str, tuple[Plant, ...]] = {
         Plant("a point left out", "cluster_assignments", lambda rows: rows[1:], ()),
         Plant("a sum", "clusterings", first_only(lambda row: row | {"points": 999}), ({"points": 999},), 1),
     ),
+    "rates_are_sound": (
+        Plant("of more pictures", "codec_rates", edit(AVIF, pictures=1), (AVIF | {"pictures": 1},), 1),
+        Plant("of all too many", "codec_rates", edit({}, pictures=10**6), (AVIF,)),
+        Plant("of none", "codec_rates", edit({}, pictures=0), (AVIF,)),
+        Plant("all container", "codec_rates", edit(AVIF, container_bytes=lambda r: r["bytes"]), (AVIF,), 1),
+        Plant("no bytes", "codec_rates", edit(AVIF, bytes=0.0, bpp=0.0), (AVIF,), 1),
+        Plant("other bits", "codec_rates", edit(AVIF, bpp=lambda r: 1.01 * r["bpp"]), (AVIF,), 1),
+        Plant("better than equal", "codec_rates", edit(AVIF, ms_ssim=1.1), (AVIF | {"ms_ssim": 1.1},), 1),
+        Plant("no number", "codec_rates", edit(AVIF, psnr=math.nan), (AVIF,), 1),
+        Plant("beyond opposite", "codec_rates", edit(AVIF, drift=2.5), (AVIF | {"drift": 2.5},), 1),
+        Plant("lost without loss", "codec_rates", edit({"quality": None, "codec": "WebP"}, psnr=50.0), (), 1),
+        Plant("before its time", "codec_rates", edit(AVIF, decode_seconds=-1.0), (AVIF,), 1),
+        Plant("pictures are gone", "images", lambda rows: rows[:1], (AVIF,)),
+    ),
+    "comparisons_are_of_measured_codecs": (
+        Plant("never measured", "codec_rates", lambda rows: [r for r in rows if r["codec"] != "AVIF"], (VERDICT,), 8),
+        Plant("half of it", "codec_comparisons", drop(**VERDICT, counted="payload"), (VERDICT,), 1),
+        Plant("by nothing known", "codec_comparisons", edit(VERDICT, measure="taste"), ({"measure": "taste"},), 2),
+        Plant("less than nothing", "codec_comparisons", edit(VERDICT, change=-1.0), (VERDICT | {"change": -1.0},), 2),
+        Plant("a share of two", "codec_comparisons", edit(VERDICT, lost_share=2.0), (VERDICT,), 2),
+        Plant("no range", "codec_comparisons", edit(VERDICT, worst=None), (VERDICT,), 2),
+        Plant("ends exchanged", "codec_comparisons", edit(VERDICT, best=0.0), (VERDICT,), 2),
+        Plant("without a word", "codec_comparisons", edit(VERDICT, sentence=""), (VERDICT,), 2),
+    ),
 }
 
 
 def test_every_rule_has_planted_defects() -> None:
-    assert sorted(PLANTS) == sorted(rule.name for rule in RULES)
+    assert sorted(PLANTS) == sorted(rule.name for rule in JUDGED)
     assert all(PLANTS.values())
 
 
@@ -398,7 +428,7 @@ def test_every_rule_has_planted_defects() -> None:
     ("rule", "plant"),
     [
         pytest.param(rule, plant, id=f"{rule.name}-{plant.what}")
-        for rule in RULES
+        for rule in JUDGED
         for plant in PLANTS.get(rule.name, ())
     ],
 )
@@ -406,7 +436,7 @@ def test_a_planted_defect_is_found(rule: Rule, plant: Plant, healthy: Lake, tmp_
     shutil.copytree(healthy.root, tmp_path / "lake")
     lake = Lake(tmp_path / "lake")
     change(lake, plant.table, plant.how)
-    with connect(lake.root) as connection:
+    with connect(lake.root, rule.tables) as connection:
         verdict = judge(connection, rule, NAME)
     assert not verdict.holds
     if plant.count is not None:
@@ -421,8 +451,8 @@ def test_a_planted_defect_is_found(rule: Rule, plant: Plant, healthy: Lake, tmp_
 
 
 def test_rules_are_named_once_and_belong_to_tables() -> None:
-    assert len({rule.name for rule in RULES}) == len(RULES)
-    for rule in RULES:
+    assert len({rule.name for rule in JUDGED}) == len(JUDGED)
+    for rule in JUDGED:
         assert rule.name.isidentifier()
         assert rule.meaning
         assert rule.of_experiment == TABLES[rule.asset].partitioned

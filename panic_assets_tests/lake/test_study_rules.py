@@ -162,7 +162,7 @@ def test_a_planted_defect_is_found(rule: Rule, plant: Plant, healthy: Lake, tmp_
     with lake.writer(plant.table, NAME) as writer:
         writer.replace(after, {})
         writer.commit()
-    with connect(lake.root) as connection:
+    with connect(lake.root, rule.tables) as connection:
         verdict = judge(connection, rule, NAME)
         assert judge(connection, rule, "other").holds
     assert verdict.count == plant.count, verdict.sentence

@@ -14,8 +14,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from panic_assets.devices.local import LocalDevice
 from panic_assets.errors import PanicError
@@ -23,6 +26,7 @@ from panic_assets.lake import Lake
 from panic_assets.loop import embedding
 from panic_assets.loop.engine import run_experiment
 from panic_assets.loop.planning import register, resolve_models
+from panic_assets.models.base import Output
 from panic_assets.models.entry import ModelEntry
 from panic_assets_tests.loop.parts import WatchedPool, experiment, registry
 
@@ -38,11 +42,13 @@ def materialise(
     die_before: int | None = None,
     file_bytes: int | None = None,
     linger: bool = False,
+    textured: bool = False,
 ) -> None:
     """All stages of an experiment into ``folder``/lake; the number of points done stands in ``folder``/progress.
 
     ``die_before`` kills the process before its n-th step that makes something durable;
     ``linger`` lets it wait to be killed when all is done; ``file_bytes`` is the largest file that it may write.
+    ``textured`` makes of the dummies' plain pictures such as a lossy format can't keep.
     """
     if die_before is not None:
         _die_before(die_before)
@@ -59,7 +65,7 @@ def materialise(
     lake, asked = Lake(Path(folder) / "lake"), experiment(**values)
     entries = resolve_models(asked, registry())
     embedding.CHUNK.update(text=16, image=16)  # several commits even of this little
-    devices = [LocalDevice(WatchedPool(watch=slow))]
+    devices = [LocalDevice(WatchedPool(watch=slow, change=_textured if textured else lambda entry, output: output))]
     try:
         plans = register(lake, asked, entries)
         summary = run_experiment(
@@ -77,6 +83,14 @@ def materialise(
         tell(ALL_DONE)
         signal.pause()
     os._exit(HEAVY if "torch" in sys.modules else 0)
+
+
+def _textured(entry: ModelEntry, output: Output) -> Output:
+    if isinstance(output.value, str):
+        return output
+    height, width, _ = output.value.shape
+    waves = 30 * np.sin(np.arange(height)[:, None] / 3) * np.cos(np.arange(width) / 5)
+    return replace(output, value=(output.value + waves[:, :, None]).clip(0, 255).astype(np.uint8))
 
 
 def _die_before(count: int) -> None:

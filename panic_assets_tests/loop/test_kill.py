@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from panic_assets.codec.api import info
 from panic_assets.lake import Lake
 from panic_assets_tests.loop.child import FAILED
 from panic_assets_tests.loop.parts import content
@@ -147,6 +148,25 @@ def test_a_kill_before_any_durable_step_changes_nothing(children: Children, tmp_
         status = children.run(folder, values, commit_seconds=0.0, die_before=count)
     assert status == 0
     assert count > 15
+    assert _tables(folder) == expected
+
+
+@pytest.mark.parametrize("image_format", ["latent-8", "latent-lossless"])
+def test_kills_change_nothing_of_latent_pictures(children: Children, tmp_path: Path, image_format: str) -> None:
+    sized = {"DummyT2I": {"parameters": {"side": 32}, "batch": 5}, "DummyI2T": {"batch": 5}}
+    values = VALUES | {
+        "image_format": image_format, "max_length": 8, "networks": VALUES["networks"][:1], "models": sized
+    }  # fmt: skip
+    folder = tmp_path / "whole"
+    assert children.run(folder, values, textured=True) == 0, (folder / "error").read_text()
+    expected, folder = _tables(folder), tmp_path / "killed"
+    pictures = expected["images"]
+    assert all(info(row["image"]).lossless == (image_format == "latent-lossless") for row in pictures)
+    for count in (5, 12):
+        status = children.run(folder, values, commit_seconds=0.0, die_before=count, textured=True)
+        assert status == signal.SIGKILL
+        assert len(content(Lake(folder / "lake"), "images")) < len(pictures)
+    assert children.run(folder, values, textured=True) == 0
     assert _tables(folder) == expected
 
 

@@ -20,6 +20,7 @@ from panic_assets.codec.errors import MissingModel, UnfitValue, WrongModel
 from panic_assets.codec.latent import IDENTITY_BYTES
 from panic_assets.codec.models import Vae, load_vae
 from panic_assets.codec.pipeline import VaePipeline
+from panic_assets.paths import project_dir
 
 describe = layered.describe
 
@@ -29,7 +30,7 @@ def encode(
     channels: int,
     pipeline: VaePipeline,
     level: int,
-    step: int,
+    addition: layered.Addition,
     latents: np.ndarray | None = None,
 ) -> bytes:
     """A file of a picture.
@@ -39,7 +40,7 @@ def encode(
         channels: 1, 3 or 4.
         pipeline: the VAE and what codes its latents.
         level: 0 to 15.
-        step: as :func:`panic_assets.codec.bitstream.layered.write`'s.
+        addition: as :func:`panic_assets.codec.bitstream.layered.write`'s.
         latents: the picture's latents where they exist already, as diffusion pipelines have them: float (c, h, w). No
             encoder is run then.
 
@@ -54,7 +55,7 @@ def encode(
     def drawn() -> np.ndarray:
         return pipeline.draw(payload, height, width)
 
-    return layered.write(VAE, picture, channels, pipeline.vae.identity, level, step, payload, drawn)
+    return layered.write(VAE, picture, channels, pipeline.vae.identity, level, addition, payload, drawn)
 
 
 def decode(head: Head, fields: Fields, model: Any, exact: bool) -> np.ndarray:
@@ -92,14 +93,14 @@ def pipeline_for(model: object) -> VaePipeline | None:
 
 
 def vae_for(identity: bytes, model: str | Path | Vae | VaePipeline | None) -> Vae:
-    """The VAE that a file was written by: the one that is named, or whichever of the configuration it is.
+    """The VAE that a file was written by: the one that is named, or whichever of the configuration or bundled it is.
 
     Raises: :class:`WrongModel` with both identities, :class:`MissingModel`.
     """
     if isinstance(model, VaePipeline):
         model = model.vae
     candidates = [load_vae(model)] if model is not None else _configured()
-    for candidate in candidates:
+    for candidate in [*candidates, *([] if model is not None else bundled_vaes())]:
         if candidate.identity[:IDENTITY_BYTES] == identity:
             return candidate
     if not candidates:
@@ -107,6 +108,12 @@ def vae_for(identity: bytes, model: str | Path | Vae | VaePipeline | None) -> Va
             f"the file was written by the VAE {identity.hex()}, and no configuration names one; give its folder"
         )
     raise WrongModel("the file", identity.hex(), ", ".join(c.identity[:IDENTITY_BYTES].hex() for c in candidates))
+
+
+def bundled_vaes() -> list[Vae]:
+    """The VAEs beside the bundled models, in folders that export-vae wrote."""
+    folders = sorted(path.parent for path in (project_dir() / "data" / "models").glob(f"*/{FILE_NAME}"))
+    return [load_vae(folder) for folder in folders]
 
 
 def _configured() -> list[Vae]:

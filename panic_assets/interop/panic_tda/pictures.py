@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from panic_assets.image_formats import LATENT
 from panic_assets.interop.panic_tda.records import Rejected, SourceInvocation
 from panic_assets.lake import images
 from panic_assets.lake.errors import CorruptImage
@@ -68,10 +69,10 @@ def look_at(
 
 
 def format_of(content: bytes) -> str:
-    """The encoding, by the first bytes: webp-lossless, webp, png, jpeg, avif, or unknown."""
+    """The encoding, by the first bytes: webp-lossless, webp, png, jpeg, avif, latent, or unknown."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "webp-lossless" if _is_lossless_webp(content) else "webp"
-    for kind, place, mark in (("png", 0, b"\x89PNG"), ("jpeg", 0, b"\xff\xd8\xff")):
+    for kind, place, mark in (("png", 0, b"\x89PNG"), ("jpeg", 0, b"\xff\xd8\xff"), ("latent", 0, LATENT.mark)):
         if content[place : place + len(mark)] == mark:
             return kind
     return "avif" if content[4:8] == b"ftyp" and content[8:12] in (b"avif", b"avis", b"mif1", b"miaf") else "unknown"

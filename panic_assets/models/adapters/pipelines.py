@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class PipelineGenerator(LoadedModel):
         speed.forget_steps(self._pipeline)
         place = self._pipeline._execution_device
         own = torch.random.fork_rng(devices=[place] if place.type == "cuda" else [])  # GLM-Image seeds what all share
-        with torch.inference_mode(), own:
+        with torch.inference_mode(), own, _overheard(getattr(self._pipeline, "vae", None)) as heard:
             result = self._pipeline(
                 prompt=list(prompts),  # some pipelines write into the list
                 generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
@@ -67,8 +68,10 @@ class PipelineGenerator(LoadedModel):
         unsafe = _unsafe(result, len(prompts))
         cut = weights.cut_off(self._tokenizer, prompts, self._limit) if self._tokenizer else [False] * len(prompts)
         return [
-            _output(picture, {"flagged_by_safety_checker": flagged, "truncated_input": was_cut})
-            for picture, flagged, was_cut in zip(result[0], unsafe, cut, strict=True)
+            _output(picture, {"flagged_by_safety_checker": flagged, "truncated_input": was_cut}, drawn_from)
+            for picture, flagged, was_cut, drawn_from in zip(
+                result[0], unsafe, cut, _latents(heard, len(prompts)), strict=True
+            )
         ]
 
 
@@ -162,10 +165,41 @@ def _unsafe(result: Sequence[Any], count: int) -> list[bool]:
     return [bool(flag) for flag in said] if isinstance(said, list) and len(said) == count else [False] * count
 
 
-def _output(picture: np.ndarray, flags: dict[Flag, bool]) -> Output:
+@contextmanager
+def _overheard(vae: Any) -> Iterator[list[torch.Tensor]]:
+    """What a VAE's decoder is given meanwhile: pipelines differ in what they call latents, not in this."""
+    heard: list[torch.Tensor] = []
+    decode = getattr(vae, "decode", None)
+    if decode is None:
+        yield heard
+        return
+    own = vars(vae).get("decode")
+
+    def listening(latents: torch.Tensor, *arguments: Any, **named: Any) -> Any:
+        heard.append(latents)
+        return decode(latents, *arguments, **named)
+
+    vae.decode = listening
+    try:
+        yield heard
+    finally:
+        if own is None:
+            del vae.decode
+        else:
+            vae.decode = own
+
+
+def _latents(heard: Sequence[torch.Tensor], count: int) -> list[np.ndarray] | list[None]:
+    """Float32 (channels, h, w) for each picture; None where the decoder was not given one of these for each."""
+    if any(not isinstance(part, torch.Tensor) or part.ndim != 4 for part in heard) or sum(map(len, heard)) != count:
+        return [None] * count
+    return [picture for part in heard for picture in part.detach().float().cpu().numpy()]
+
+
+def _output(picture: np.ndarray, flags: dict[Flag, bool], latents: np.ndarray | None) -> Output:
     """Float values in 0 .. 1, of shape (height, width, 3), as uint8; values that are no numbers become 0."""
     finite = bool(np.isfinite(picture).all())
     clean = picture if finite else np.nan_to_num(picture, nan=0.0, posinf=0.0, neginf=0.0)
     pixels = np.ascontiguousarray((clean.clip(0, 1) * 255).round().astype(np.uint8))
     marks: dict[Flag, bool] = {**flags, "non_finite": not finite}
-    return Output(pixels, frozenset(flag for flag, is_set in marks.items() if is_set))
+    return Output(pixels, frozenset(flag for flag, is_set in marks.items() if is_set), latents)

@@ -1,7 +1,8 @@
 """``panic export bundle``: all tables of one experiment as plain Parquet files, for any program and for the archive.
 
 Here belongs which rows go along and what lies beside them: checksums, the meaning of each column, how to read it. Rows
-are as in the lake, types included: an infinite death is an infinity, vectors are lists of floats.
+are as in the lake, types included: an infinite death is an infinity, vectors are lists of floats. Pictures that no
+other program could read are written anew without loss.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from panic_assets.image_formats import room_of
 from panic_assets.lake import TABLES, Lake, TableSpec
 from panic_assets.lake.document import section
+from panic_assets.lake.images import portable
 from panic_assets.reports.export.common import ExportError, Progress, load_runs, silent
 from panic_assets.reports.export.provenance import software
 
@@ -137,11 +140,28 @@ def _pictures(lake: Lake, experiment: str) -> Iterator[pa.Table]:
     summed = sizes.group_by("run_number", use_threads=False).aggregate([("byte_size", "sum")]).to_pylist()
     for row in sorted(summed, key=lambda row: row["run_number"]):
         if runs and size + row["byte_size_sum"] > _BYTES_AT_ONCE:
-            yield lake.read("images", experiment, where={"run_number": set(runs)})
+            yield _portable(lake.read("images", experiment, where={"run_number": set(runs)}))
             runs, size = [], 0
         runs.append(row["run_number"])
         size += row["byte_size_sum"]
-    yield lake.read("images", experiment, where={"run_number": set(runs)})
+    yield _portable(lake.read("images", experiment, where={"run_number": set(runs)}))
+
+
+def _portable(rows: pa.Table) -> pa.Table:
+    """The same pictures in formats that any program reads; most tables stay as they are."""
+    kinds, contents = (rows.column(name).to_pylist() for name in ("format", "image"))
+    if not any(map(room_of, contents)):
+        return rows
+    made = [portable(kind, content) for kind, content in zip(kinds, contents, strict=True)]
+    columns: dict[str, list[Any]] = {
+        "format": [kind for kind, _ in made],
+        "byte_size": [len(content) for _, content in made],
+        "image": [content for _, content in made],
+    }
+    for name, values in columns.items():
+        place = rows.column_names.index(name)
+        rows = rows.set_column(place, rows.schema.field(place), pa.array(values, rows.schema.field(place).type))
+    return rows
 
 
 def _fill(

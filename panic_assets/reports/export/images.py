@@ -1,6 +1,7 @@
 """``panic export images`` and ``image``: pictures as files that say where they come from.
 
-A picture's coded bytes are copied as they are stored; EXIF and XMP are put beside them. Here belong which picture goes
+A picture's coded bytes are copied as they are stored, or written anew without loss where no other program could read
+them; EXIF and XMP are put beside them. Here belong which picture goes
 into which file and going on where an export was interrupted; the facts are in ``provenance``, the bytes in
 ``containers``.
 """
@@ -19,8 +20,9 @@ from typing import Any
 from PIL import Image
 
 from panic_assets.dynamics.corpus import Corpus, Run
+from panic_assets.image_formats import room_of
 from panic_assets.lake import Lake
-from panic_assets.lake.images import decode
+from panic_assets.lake.images import decode, portable
 from panic_assets.loop.pictures import PictureShelf
 from panic_assets.models.entry import ModelEntry
 from panic_assets.models.registry import load_registry
@@ -131,7 +133,7 @@ def export_image(lake: Lake, experiment: str, run_number: int, sequence_number: 
     (known,) = _Facts(lake, corpus).of([job])
     kind, content = PictureShelf(lake, experiment).encoded([output])[output]
     wanted, options = _WRITTEN[path.suffix.lower()]
-    if _WRITTEN[_suffix(kind)][0] == wanted:
+    if room_of(content) is None and _WRITTEN[_suffix(kind)][0] == wanted:
         made = with_metadata(content, exif_of(known), xmp_of(known))
     else:
         buffer = BytesIO()
@@ -221,7 +223,7 @@ def _is_there(folder: Path, job: _Job, known: Mapping[str, tuple[str, str]]) -> 
 
 def _write(folder: Path, stored: Mapping[bytes, tuple[str, bytes]], job: _Job, known: Provenance) -> str:
     """Write one picture; its line of the index."""
-    kind, content = stored[job.image_hash]
+    kind, content = portable(*stored[job.image_hash])
     file = job.name + _suffix(kind)
     with replacing(folder / file) as aside:
         aside.write_bytes(with_metadata(content, exif_of(known), xmp_of(known)))
