@@ -7,6 +7,8 @@ export PANIC_DATA ?= $(CURDIR)/data
 export PANIC_DAGSTER_STATE ?= $(PANIC_DATA)/.dagster
 # Settings in dagster.yaml turn telemetry off; without this its empty folders would still be made here.
 export DAGSTER_DISABLE_TELEMETRY := 1
+# Where it is set, each of the many processes of a run or of the tests would compile the whole package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo live mlflow test dev lint format bench install clean
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,16 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
     os.environ[variable] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Workers and the hundreds of processes that tests start would each compile the whole package and its tests again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 #: Files whose tests take longest and can't be divided, the longest first: so nothing else waits for them at the end.
 _LONGEST = (
-    *("test_daemon.py", "test_other_models.py", "test_doctor.py", "test_backup.py", "test_postgres.py"),
-    *("test_killed.py", "test_automation.py"),
+    # The second makes what all tests of the command line copy.
+    *("test_daemon.py", "test_running.py", "test_other_models.py", "test_doctor.py", "test_backup.py"),
+    *("test_postgres.py", "test_keeping.py", "test_killed.py", "test_automation.py"),
 )
 
 
@@ -30,8 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """A run of Dagster that was given up in its middle leaves its handler behind, which swallows later interrupts."""
+    left = signal.getsignal(signal.SIGINT)
+    if callable(left) and left is not signal.default_int_handler:
+        told = getattr(left, "__qualname__", repr(left))
+        warnings.warn(f"before {item.nodeid} interrupts were still taken by {told}", pytest.PytestWarning, stacklevel=1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupts = sys.modules.get("dagster._utils.interrupts")
     if interrupts is not None:

@@ -18,6 +18,7 @@ def test_one_leaves_the_handler_behind() -> None:
     assert check_captured_interrupt()
 
 
+@pytest.mark.filterwarnings("ignore:before .* interrupts were still taken by capture_interrupts")
 def test_the_next_is_interrupted_as_ever() -> None:
     assert not check_captured_interrupt()
     with pytest.raises(KeyboardInterrupt):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import pytest
 import yaml
+from typer.testing import CliRunner
 
+from panic_assets.cli import app
 from panic_assets.lake import Lake
 from panic_assets.paths import project_dir
 from panic_assets_tests.models import tiny
 
 
-def test_the_demo_runs_on_flux_and_florence_by_editing_its_file(tmp_path: Path) -> None:
+def test_the_demo_runs_on_flux_and_florence_by_editing_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Random weights of the real classes: what they draw and say means nothing, but all stages must bear it."""
     flux = tiny.build("FluxPipeline", tmp_path / "flux")
     florence = tiny.build("Florence2ForConditionalGeneration", tmp_path / "florence")
@@ -42,15 +44,14 @@ def test_the_demo_runs_on_flux_and_florence_by_editing_its_file(tmp_path: Path) 
     file = tmp_path / "swapped.yaml"
     file.write_text(yaml.safe_dump(asked, sort_keys=False))
     data = tmp_path / "data"
-    environment = os.environ | {"PANIC_DATA": str(data), "PANIC_DAGSTER_STATE": str(data / ".dagster")}
-    done = subprocess.run(
-        [sys.executable, "-m", "panic_assets.cli", "run", str(file)],
-        env=environment | {"DAGSTER_HOME": str(project_dir()), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    for name, place in {
+        "PANIC_DATA": data,
+        "PANIC_DAGSTER_STATE": data / ".dagster",
+        "DAGSTER_HOME": project_dir(),
+    }.items():
+        monkeypatch.setenv(name, str(place))
+    done = CliRunner().invoke(app, ["run", str(file)])
+    assert done.exit_code == 0, done.output
     lake = Lake(data / "lake")
     rows = lake.read("invocations", "swapped").to_pylist()
     assert {row["model"] for row in rows} == {"FluxSchnell", "FluxDev", "Florence2"}

@@ -4,6 +4,8 @@ Here belongs what is said of a failed run; how it gets out is in ``notify``.
 """
 
 # Dagster reads the annotations of these functions as objects, so they can't be postponed.
+import time
+
 import dagster as dg
 
 from panic_assets.defs.intervals import SENSOR_SECONDS
@@ -13,6 +15,7 @@ from panic_assets.defs.resources import Laboratory
 from panic_assets.defs.studies import is_of_study
 
 _WILL_RETRY, _PARTITION = "dagster/will_retry", "dagster/partition"
+_DECIDED_WITHIN_SECONDS = 5.0
 
 
 @dg.run_failure_sensor(
@@ -24,7 +27,17 @@ _WILL_RETRY, _PARTITION = "dagster/will_retry", "dagster/partition"
 )
 def failures(context: dg.RunFailureSensorContext, laboratory: Laboratory) -> None:
     """One notice for each failed run; a cancelled run is none."""
-    tell(notice_of(context.instance, context.dagster_run, context.failure_event.message or ""), laboratory.root)
+    run = _decided(context.instance, context.dagster_run)
+    tell(notice_of(context.instance, run, context.failure_event.message or ""), laboratory.root)
+
+
+def _decided(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
+    """The run with Dagster's word on whether it is tried again, which it writes a moment after the failure itself."""
+    until = time.monotonic() + _DECIDED_WITHIN_SECONDS
+    while instance.run_retries_enabled and _WILL_RETRY not in run.tags and time.monotonic() < until:
+        time.sleep(0.1)
+        run = instance.get_run_by_id(run.run_id) or run
+    return run
 
 
 def notice_of(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> Notice:

@@ -30,7 +30,7 @@ def _check_of(rule: Rule, blocking: bool) -> dg.AssetChecksDefinition:
         partitions_def=STUDIES,
     )
     def check(context: dg.AssetCheckExecutionContext, laboratory: Laboratory) -> dg.AssetCheckResult:
-        with connect(laboratory.lake.root) as connection:
+        with connect(laboratory.lake.root, rule.tables) as connection:
             verdict = judge(connection, rule, context.partition_key)
         return dg.AssetCheckResult(
             passed=verdict.holds,

@@ -89,6 +89,15 @@ def connect(root: Path | str | None = None, tables: Iterable[str] | None = None)
     return connection
 
 
+def tables_read_by(query: str) -> list[str]:
+    """The tables that `connect` need show for a query to find its views; not for views of one embedding model."""
+    words = set(re.findall(r"\w+", query))
+    views: dict[str, tuple[str, ...]] = {"runs_only" if name == "runs" else name: (name,) for name in TABLES}
+    views |= {name: wanted for name, (wanted, _, _) in _JOINED.items()}
+    read = {table for view in words & views.keys() for table in views[view]}
+    return [name for name in TABLES if name in read]
+
+
 def connect_to(lake: Lake) -> duckdb.DuckDBPyConnection:
     """A connection in memory with all views over the parts that ``lake`` tells of, which may be some of those there.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from panic_assets.lake.catalog import tables_read_by
 from panic_assets.lake.specs import EXPERIMENT_KEY
 
 
@@ -33,6 +34,11 @@ class Rule:
     def of_experiment(self) -> bool:
         """Whether it judges one experiment at a time."""
         return self.partition == EXPERIMENT_KEY
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables that it reads: `connect` need show no others for it, which is faster."""
+        return tables_read_by(self.broken)
 
 
 @dataclass(frozen=True)

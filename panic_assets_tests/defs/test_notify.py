@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import instance_for_test
 
 from panic_assets.defs import notify
 from panic_assets.defs.failures import failures, notice_of
@@ -201,6 +202,29 @@ def test_a_run_that_will_be_retried_says_so() -> None:
         notice = notice_of(instance, tagged, "")
     assert notice.text.startswith("panic_assets: experiment small failed")
     assert notice.text.endswith("It is tried again, from its last commit.")
+
+
+def test_what_dagster_decides_a_moment_after_the_failure_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with instance_for_test(overrides={"run_retries": {"enabled": True}}, temp_dir=str(tmp_path / "state")) as instance:
+        job = dg.Definitions(assets=[number], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+        run = instance.create_run_for_job(job)
+        failed = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, "job", message="Killed by signal 9.")
+        made = dg.build_run_status_sensor_context(
+            sensor_name="failures",
+            dagster_run=run,
+            dagster_instance=instance,
+            dagster_event=failed,
+            resources={"laboratory": Laboratory(data=str(tmp_path))},
+        )
+        decision = threading.Timer(0.5, instance.add_run_tags, (run.run_id, {"dagster/will_retry": "true"}))
+        decision.start()
+        with made.for_run_failure() as context:
+            failures(context)
+        decision.join()
+    (line,) = lines(tmp_path)
+    assert line["will_retry"] is True
+    assert line["text"].endswith("It is tried again, from its last commit.")
 
 
 def test_a_run_without_a_failed_step_lost_its_process() -> None:
