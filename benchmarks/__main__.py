@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-NAMES = ("engine", "demo", "devices", "plan", "topology", "distances", "importing", "live", "ml_events", "codec")
+NAMES = (
+    *("engine", "demo", "devices", "plan", "topology", "distances", "importing", "live", "ml_events", "codec"),
+    "image_formats",
+)
 
 if __name__ == "__main__":
     for name in NAMES:

@@ -1,20 +1,23 @@
-"""How fast the codec is outside of its networks: the entropy stage, a whole picture, the arena.
+"""How fast the codec is: the entropy stage, a picture outside of the networks, whole files, the arena.
 
 Run with ``python -m benchmarks.codec [--quick]``; the result goes to ``benchmarks/results/codec.md``. All on one core,
 in processor time, the best of several: what a busy machine adds is left out as far as it can be. The rival of the
-arena is memory that is filled with zeros for each picture.
+arena is memory that is filled with zeros for each picture, those of whole files are Pillow's AVIF and WebP.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from benchmarks.common import RESULTS, machine, markdown_table, measure, versions, write_results
+from panic_assets.codec import api
 from panic_assets.codec.components import Wavelet
 from panic_assets.codec.core.arena import Arena
 from panic_assets.codec.entropy import Coder
@@ -23,7 +26,7 @@ from panic_assets.codec.probability import CLASSES, LARGEST_SYMBOL, TABLE_TOTAL
 from panic_assets.codec.quantising import best_params, dequantise, in_order, in_place, quantise, slope_of
 from panic_assets.codec.tables import Table, fitted, write_tables
 
-_SIDE, _STEPS, _PASSES, _ARENA = 512, (2, 8, 32), 12, 512 << 20
+_SIDE, _TILE, _STEPS, _PASSES, _ARENA = 512, 64, (2, 8, 32), 12, 512 << 20
 _Result = TypeVar("_Result")
 
 
@@ -165,6 +168,56 @@ def latents(repeats: int) -> str:
     )
 
 
+def files(repeats: int) -> str:
+    """Whole files by the shipped model, networks included, against Pillow's encoders."""
+    from PIL import Image
+
+    photo = _photo().astype(np.uint8).transpose(1, 2, 0)
+    tiles = [photo[top : top + _TILE, left : left + _TILE] for top in range(0, _SIDE, _TILE) for left in (0, 256)]
+    rows: list[tuple[object, ...]] = []
+
+    def add(name: str, pictures: Sequence[np.ndarray], encode: Callable[..., Any], decode: Callable[..., Any]) -> None:
+        data, encoding = best(repeats, encode, pictures)
+        _, decoding = best(repeats, decode, data)
+        rows.append((name, sum(map(len, data)) / len(data), *(1000 * t / len(data) for t in (encoding, decoding))))
+
+    def pillow(form: str, quality: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        def encode(pictures: Sequence[np.ndarray]) -> list[bytes]:
+            found = []
+            for one in pictures:
+                Image.fromarray(one).save(file := io.BytesIO(), form, quality=quality)
+                found.append(file.getvalue())
+            return found
+
+        return encode, lambda data: [np.asarray(Image.open(io.BytesIO(one))) for one in data]
+
+    for size, pictures in ((_SIDE, [photo]), (_TILE, tiles)):
+        for quality in (1, 4, 8, 12):
+            alone = partial(_each, partial(api.compress, quality=quality)), partial(_each, api.decompress)
+            add(f"{size}, latent {quality}", pictures, *alone)
+            if len(pictures) > 1:
+                batch = partial(api.compress_batch, quality=quality), api.decompress_batch
+                add(f"{size}, latent {quality}, as a batch", pictures, *batch)
+        add(
+            f"{size}, lossless",
+            pictures,
+            partial(_each, partial(api.compress, lossless=True)),
+            partial(_each, api.decompress),
+        )
+        for form, qualities in (("AVIF", (30, 75)), ("WEBP", (30, 75))):
+            for quality in qualities:
+                add(f"{size}, {form} {quality}", pictures, *pillow(form, quality))
+    return (
+        f"## Whole files\n\nOf the photo, and of {len(tiles)} tiles of it; for each picture, the networks' time "
+        "included, one thread. Pillow's encoders may use more: all of their processor time counts.\n\n"
+        + markdown_table(("side, format and quality", "bytes", "encode ms", "decode ms"), rows)
+    )
+
+
+def _each(make: Callable[[Any], Any], given: Sequence[Any]) -> list[Any]:
+    return [make(one) for one in given]
+
+
 def arena(repeats: int) -> str:
     """An arena for a picture against zeroed memory for it."""
     pixels = _photo().astype(np.uint8)
@@ -198,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     repeats = 2 if options.quick else 25
     sections = [entropy(1 << (16 if options.quick else 20), repeats), picture(repeats)]
-    sections += [latents(repeats), arena(repeats)]
+    sections += [latents(repeats), files(min(repeats, 5)), arena(repeats)]
     head = f"{machine()}; {versions('numpy', 'constriction')}. Processor time on one core."
     write_results(options.output, "Codec", [head, *sections])
     print(options.output.read_text(encoding="utf-8"))

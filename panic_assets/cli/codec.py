@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from panic_assets.cli.codec_comparing import of_experiment, of_folder, print_rates, print_rows
-from panic_assets.cli.common import AsJson, print_json, progress_bar
-from panic_assets.cli.names import complete_experiment, complete_model
+from panic_assets import paths
+from panic_assets.cli.codec_comparing import of_experiment, of_folder, print_findings, print_rows
+from panic_assets.cli.common import AsJson, Named, dagster_instance, execute, print_json, progress_bar
+from panic_assets.cli.experiments import Quiet
+from panic_assets.cli.names import complete_experiment, complete_model, experiment_named
 from panic_assets.errors import PanicError
 
 SUFFIX = ".plc"
@@ -136,27 +138,56 @@ def compare(
 ) -> None:
     """Set this codec beside AVIF, WebP and JPEG on your own pictures.
 
-    Opacity is left out. Times are those of one thread, and differ from run to run.
+    Opacity is left out. Times are of the processor, all threads together, and differ from run to run.
 
     Example: panic codec compare demo --limit 10
     """
-    from panic_assets.codec import api, comparing
+    from panic_assets.codec import api, comparing, verdicts
 
     folder = Path(where)
     pictures, words = of_folder(folder, limit) if folder.is_dir() else of_experiment(where, limit)
     if not as_json:
         print(words, file=sys.stderr)
-    settings, rows = comparing.settings(model or api.DEFAULT_MODEL), []
     with progress_bar("comparing") as show:
-        for done, setting in enumerate(settings):
-            show(done, len(settings))
-            rows.append(comparing.measure(setting, pictures))
-    rates = comparing.rates(rows)
+        rows = comparing.measure_all(comparing.settings(model or api.DEFAULT_MODEL), pictures, tell=show)
+    found = verdicts.verdicts(rows)
     if as_json:
-        print_json({"pictures": len(pictures), "rows": rows, "rates": rates})
+        print_json({"pictures": len(pictures), "rows": rows, "verdicts": found})
     else:
         print_rows(rows)
-        print_rates(rates)
+        print_findings(found, rows)
+
+
+@codec_app.command("report")
+def report(experiment: Named, quiet: Quiet = False, as_json: AsJson = False) -> None:
+    """Tell what an experiment's pictures would take in each codec, and how far their embeddings would move.
+
+    It is measured on a sample of the pictures that are stored without loss, once; the tables `codec_rates` and
+    `codec_comparisons` keep it, `panic report` and `panic serve` show it. `panic run` never does this.
+
+    Example: panic codec report demo
+    """
+    from panic_assets.defs.partitions import EXPERIMENTS
+    from panic_assets.lake import Lake
+    from panic_assets.reports.codec.contents import facts_of, measured_in, report_path
+    from panic_assets.reports.terminal import StageProgress
+
+    name = experiment_named(experiment)
+    with dagster_instance() as instance, StageProgress(silent=quiet or as_json) as progress:
+        instance.add_dynamic_partitions(str(EXPERIMENTS.name), [name])
+        execute(instance, name, progress, job="codec")
+    measured, path = measured_in(Lake.open(), name), report_path(paths.data_dir(), name)
+    if as_json:
+        print_json({"path": path} | vars(measured))
+    elif measured.why_not:
+        raise PanicError(f"nothing could be measured: {measured.why_not}")
+    elif not quiet:
+        for what, told in facts_of(measured):
+            print(f"{what}: {told}")
+        print()
+        print_rows(measured.in_order)
+        print_findings(measured.verdicts, measured.rows)
+        print(f"\n{path}")
 
 
 @codec_app.command("export-vae")
@@ -229,8 +260,14 @@ def _told(told: Any) -> dict[str, Any]:
 
 
 def _method(told: Any) -> str:
-    how = "lossless" if told.lossless else f"quality {told.quality}" if told.quality else "no quality of the usual ones"
+    how = "lossless" if told.lossless else f"quality {told.quality}" if told.quality else _layers(told.details)
     return f"method {told.method}, {how}"
+
+
+def _layers(details: dict[str, Any]) -> str:
+    """What a file tells that does not tell its quality: from 5 on the residual's step is the picture's own."""
+    step = details["residual_step"]
+    return f"level {details['level']}" + (f", residual in steps of {step}" if step else "")
 
 
 def _colours(shape: tuple[int, ...]) -> str:

@@ -1,11 +1,13 @@
-"""What ``panic codec compare`` looks at and shows.
+"""What ``panic codec compare`` looks at and shows, and ``report`` prints.
 
-Here belong the choice of pictures and the table; what is measured comes from ``codec.comparing``.
+Here belong the choice of pictures, the table and the sentences; what is measured comes
+from ``codec.comparing``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +17,10 @@ from panic_assets.errors import PanicError
 if TYPE_CHECKING:
     import numpy as np
 
-    from panic_assets.codec.comparing import Rate, Row
+    from panic_assets.codec.comparing import Row
+    from panic_assets.codec.verdicts import Verdict
 
 _COLUMNS = 80
-_MEASURES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM"}
 
 
 def of_folder(folder: Path, limit: int) -> tuple[list[np.ndarray], str]:
@@ -49,37 +51,48 @@ def of_experiment(text: str, limit: int) -> tuple[list[np.ndarray], str]:
     return [images.decode(data) for _, data in stored.values()], words
 
 
-def print_rows(rows: list[Row]) -> None:
-    """The table, in 80 columns."""
+def print_rows(rows: Sequence[Row]) -> None:
+    """The table, in 80 columns; with drifts where they were measured."""
     from rich.table import Table
 
     from panic_assets.reports.console import console
 
-    table = Table(box=None, pad_edge=False)
+    has_drift = any(row.drift is not None for row in rows)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("codec", no_wrap=True)
-    for head in ("quality", "bytes", "bpp", "PSNR", "SSIM", "MS-SSIM", "encode", "decode"):
+    likenesses = ("PSNR", "SSIM", "MS-SSIM", *(("drift",) if has_drift else ()))
+    for head in ("quality", "bytes", "bpp", *likenesses, "encode", "decode"):
         table.add_column(head, justify="right", no_wrap=True)
     last = None
     for row in rows:
         quality = "lossless" if row.quality is None else str(row.quality)
         name = row.codec if row.codec != last or row.quality is None else ""
-        likeness = (
-            ("exact", "", "")
-            if row.psnr == float("inf")
-            else (f"{row.psnr:.2f}", f"{row.ssim:.4f}", f"{row.ms_ssim:.4f}")
+        exact = ("exact", *("" for _ in likenesses[1:]))
+        table.add_row(
+            name,
+            quality,
+            f"{row.byte_size:,.0f}",
+            f"{row.bits_per_pixel:.3f}",
+            *(exact if row.psnr == float("inf") else _likeness(row)),
+            f"{row.encode_ms:.1f} ms",
+            f"{row.decode_ms:.1f} ms",
         )
-        times = (f"{row.encode_ms:.1f} ms", f"{row.decode_ms:.1f} ms")
-        table.add_row(name, quality, f"{row.byte_size:,.0f}", f"{row.bits_per_pixel:.3f}", *likeness, *times)
         last = row.codec
     console(_COLUMNS).print(table)
 
 
-def print_rates(rates: list[Rate]) -> None:
-    """A sentence for each rival and measure."""
-    print()
-    for rate in rates:
-        told = "no quality in common" if rate.change is None else f"{rate.change:+.1%} bytes"
-        print(f"against {rate.against} at equal {_MEASURES[rate.measure]}: {told}")
+def print_findings(verdicts: Sequence[Verdict], rows: Sequence[Row]) -> None:
+    """A sentence for each rival and measure, and one on what loses nothing, on lines of 80 columns."""
+    from panic_assets.codec.verdicts import without_loss
+
+    for sentence in (*(one.sentence for one in verdicts if one.counted == "files"), without_loss(rows)):
+        print()
+        print(textwrap.fill(sentence, _COLUMNS))
+
+
+def _likeness(row: Row) -> tuple[str, ...]:
+    told = (f"{row.psnr:.2f}", f"{row.ssim:.4f}", f"{row.ms_ssim:.4f}")
+    return told if row.drift is None else (*told, f"{row.drift:.1e}")
 
 
 def _spread(items: list[Any], limit: int) -> Iterator[Any]:

@@ -5,37 +5,42 @@ Here belong the choice of a method, what a quality means, and batches. Each meth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from panic_assets.codec.bitstream import head as heads
-from panic_assets.codec.bitstream.methods import method_of
+from panic_assets.codec.bitstream.layered import Addition
+from panic_assets.codec.bitstream.methods import LEARNED, method_of
 from panic_assets.codec.errors import CodecError, UnfitValue
 from panic_assets.codec.latent import DEFAULT_MODEL, LearnedModel
+from panic_assets.codec.refining import Way
 
 QUALITIES = range(1, 17)
 DEFAULT_QUALITY = 8
 
-PLANS = (
-    *((level, 0) for level in range(10)),
-    (10, 48),
-    (11, 32),
-    (12, 20),
-    (13, 12),
-    (14, 7),
-    (15, 3),
+_ALONE = (0, 3, 7, 11)
+_WITH_MORE = len(QUALITIES) - len(_ALONE)
+
+PLANS: tuple[tuple[int, Addition], ...] = (
+    *((level, 0) for level in _ALONE),
+    *((_ALONE[-1], Way(part, _WITH_MORE)) for part in range(1, _WITH_MORE + 1)),
 )
-"""Of each quality: the level of the learned transform, and the step of what is added to it, 0 for nothing.
+"""Of each quality: the level of the learned transform, and the layer that is added to it, 0 for none.
 
-Pictures like those that the transform learned from need no addition until late; others have no ceiling by it."""
+Levels that lie nearer to each other can't be told apart on each picture, as the transform was not trained for PSNR
+alone. From the last of them on, equal parts of the way to the picture, in decibels, are told apart by construction."""
 
-_NEEDED = ("constriction", "onnxruntime")
+_NEEDED = ("constriction", "onnx", "onnxruntime")
+
+_VALUES_AT_ONCE = 3 << 16
+"""Of pictures that go through networks together: past it, a batch saves no time, and takes 600 bytes for each pixel."""
 
 Model = str | Path | LearnedModel
 Given = TypeVar("Given")
@@ -57,7 +62,7 @@ class Info:
         height: pixels.
         width: pixels.
         channels: 1 grey, 3 RGB, 4 RGBA.
-        quality: 1 to 16, if it was made with one of these.
+        quality: 1 to 4, if it was made with one of these. Of higher ones a file has the step that its encoder found.
         lossless: whether the decoded picture is the encoded one.
         details: what else the method's body says.
     """
@@ -101,32 +106,7 @@ def compress(
         MissingModel: no such model.
         MissingExtra: the packages of the extra ``codec`` are not installed.
     """
-    _check_packages()
-    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
-        raise UnfitValue(
-            f"a picture of {getattr(picture, 'dtype', type(picture).__name__)}: give a numpy array of uint8"
-        )
-    channels = heads.kind_of(picture.shape)
-    if quality not in QUALITIES:
-        raise UnfitValue(f"quality {quality}: give {QUALITIES[0]} to {QUALITIES[-1]}")
-    if residual is not None and not 0 <= residual <= 255:
-        raise UnfitValue(f"residual {residual}: give 0 (none), 1 (exact) to 255")
-    from panic_assets.codec.bitstream import exact, learned, plain, vae
-    from panic_assets.codec.latent import open_model
-
-    level, step = PLANS[quality - 1]
-    step = step if residual is None else residual
-    files = [plain.encode(picture, channels)]
-    if lossless:
-        files.append(exact.encode(picture, channels))
-    else:
-        pipeline = vae.pipeline_for(model)
-        files.append(
-            vae.encode(picture, channels, pipeline, level, step)
-            if pipeline
-            else learned.encode(picture, channels, open_model(model), level, step)
-        )
-    return min(files, key=len)
+    return _compressed([picture], model, quality, lossless, residual)[0]
 
 
 def decompress(
@@ -148,9 +128,7 @@ def decompress(
         MissingExtra: the packages of the extra ``codec`` are not installed.
         OtherArithmetic: see ``exact``.
     """
-    _check_packages()
-    head, fields = heads.unseal(bytes(data), limit)
-    return method_of(head.method).decode(head, fields, model, exact).reshape(head.shape)
+    return _decompressed([data], model, limit, exact)[0]
 
 
 def info(data: bytes) -> Info:
@@ -159,15 +137,8 @@ def info(data: bytes) -> Info:
     method = method_of(head.method)
     details = method.describe(head, fields)
     lossless = bool(details.pop("lossless", False))
-    # A step that found nothing to add is not in the file.
-    quality = next(
-        (
-            number
-            for number, (level, step) in zip(QUALITIES, PLANS, strict=True)
-            if details.get("level") == level and details.get("residual_step") in (None, step or None)
-        ),
-        None,
-    )
+    is_alone = details.get("level") in _ALONE and not details["residual_step"]
+    quality = 1 + _ALONE.index(details["level"]) if is_alone else None
     return Info(
         len(data), heads.VERSION, method.name, head.height, head.width, head.channels, quality, lossless, details
     )
@@ -178,26 +149,106 @@ def compress_batch(
     model: Model = DEFAULT_MODEL,
     quality: int = DEFAULT_QUALITY,
     *,
+    lossless: bool = False,
+    residual: int | None = None,
     workers: int = 1,
-    **settings: Any,
 ) -> list[bytes]:
-    """Files of pictures of any shapes, each as :func:`compress` makes it, in ``workers`` threads."""
-    return _each(lambda picture: compress(picture, model, quality, **settings), pictures, workers)
+    """Files of pictures of any shapes, each as :func:`compress` makes it, byte for byte.
+
+    Pictures of one shape go through the learned transform's networks together, and through a VAE's, whose arithmetic
+    is not known here, one by one. ``workers`` threads share the work.
+    """
+
+    def make(some: Sequence[np.ndarray]) -> list[bytes]:
+        return _compressed(some, model, quality, lossless, residual)
+
+    return _in_groups(make, pictures, np.shape, np.size, workers)
 
 
 def decompress_batch(
-    files: Sequence[bytes], model: Model | None = None, *, workers: int = 1, **settings: Any
+    files: Sequence[bytes],
+    model: Model | None = None,
+    *,
+    limit: int = heads.DEFAULT_LIMIT,
+    exact: bool = True,
+    workers: int = 1,
 ) -> list[np.ndarray]:
-    """Pictures of files, each as :func:`decompress` makes it, in ``workers`` threads."""
-    return _each(lambda data: decompress(data, model, **settings), files, workers)
+    """Pictures of files, each as :func:`decompress` makes it; those that are alike in one run of the networks."""
+
+    def make(some: Sequence[bytes]) -> list[np.ndarray]:
+        return _decompressed(some, model, limit, exact)
+
+    return _in_groups(make, files, _kind_of_file, lambda data: 3 * heads.unseal(data, limit)[0].pixels, workers)
 
 
-def _each(make: Callable[[Given], Made], given: Iterable[Given], workers: int) -> list[Made]:
-    # Pictures go through the networks one by one: in a batch, sums might be made in another order, and bytes differ.
-    if workers <= 1:
-        return [make(one) for one in given]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(make, given))
+def _compressed(
+    pictures: Sequence[np.ndarray], model: Model, quality: int, lossless: bool, residual: int | None
+) -> list[bytes]:
+    """Files of pictures of one shape."""
+    _check_packages()
+    for picture in pictures:
+        if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
+            raise UnfitValue(
+                f"a picture of {getattr(picture, 'dtype', type(picture).__name__)}: give a numpy array of uint8"
+            )
+    channels = heads.kind_of(pictures[0].shape)
+    if quality not in QUALITIES:
+        raise UnfitValue(f"quality {quality}: give {QUALITIES[0]} to {QUALITIES[-1]}")
+    if residual is not None and not 0 <= residual <= 255:
+        raise UnfitValue(f"residual {residual}: give 0 (none), 1 (exact) to 255")
+    from panic_assets.codec.bitstream import exact, learned, plain, vae
+    from panic_assets.codec.latent import open_model
+
+    level, addition = PLANS[quality - 1]
+    addition = addition if residual is None else residual
+    if lossless:
+        files = [exact.encode(picture, channels) for picture in pictures]
+    elif pipeline := vae.pipeline_for(model):
+        files = [vae.encode(picture, channels, pipeline, level, addition) for picture in pictures]
+    else:
+        files = learned.encode(np.stack(pictures), channels, open_model(model), level, addition)
+    together = zip(pictures, files, strict=True)
+    return [plain.encode_within(picture, channels, len(file)) or file for picture, file in together]
+
+
+def _decompressed(files: Sequence[bytes], model: Model | None, limit: int, exact: bool) -> list[np.ndarray]:
+    """Pictures of one file, or of several that are alike."""
+    _check_packages()
+    from panic_assets.codec.bitstream import learned
+
+    opened = [heads.unseal(bytes(data), limit) for data in files]
+    if len(files) > 1 and opened[0][0].method == LEARNED:
+        made = learned.decode_alike(opened, model, exact)
+    else:
+        made = [method_of(head.method).decode(head, fields, model, exact) for head, fields in opened]
+    return [picture.reshape(head.shape) for picture, (head, _) in zip(made, opened, strict=True)]
+
+
+def _kind_of_file(data: bytes) -> Hashable:
+    """What files must have in common to be drawn together."""
+    told = info(data)
+    return told.height, told.width, told.method, told.details.get("model"), told.details.get("level")
+
+
+def _in_groups(
+    make: Callable[[Sequence[Given]], list[Made]],
+    given: Sequence[Given],
+    kind_of: Callable[[Given], Hashable],
+    size_of: Callable[[Given], int],
+    workers: int,
+) -> list[Made]:
+    """What ``make`` makes of those that are alike, so many at once as memory should bear, in the order given."""
+    kinds: dict[Hashable, list[int]] = {}
+    for place, one in enumerate(given):
+        kinds.setdefault(kind_of(one), []).append(place)
+    groups = []
+    for places in kinds.values():
+        at_once = max(1, _VALUES_AT_ONCE // max(1, size_of(given[places[0]])))
+        groups += [places[start : start + at_once] for start in range(0, len(places), at_once)]
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        made = list(pool.map(lambda places: make([given[place] for place in places]), groups))
+    in_order = sorted(zip(chain(*groups), chain(*made), strict=True), key=lambda pair: pair[0])
+    return [one for _, one in in_order]
 
 
 def _check_packages() -> None:

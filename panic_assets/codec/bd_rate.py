@@ -1,11 +1,13 @@
 """How many more or fewer bytes one codec needs than another at equal quality: Bjontegaard's delta rate.
 
-Here belongs the one number that sums up two rate-distortion curves. Drawing and measuring belong elsewhere.
+Here belongs what sums up two rate-distortion curves: that number, and where which of them is the cheaper. Drawing and
+measuring belong elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +16,31 @@ from panic_assets.errors import PanicError
 
 class NoCommonQuality(PanicError):
     """Two rate-distortion curves that can't be compared."""
+
+
+_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one curve lies against another, over the qualities that both reach.
+
+    Args:
+        change: mean relative difference in rate, as :func:`bd_rate` gives it.
+        low: where the common qualities begin.
+        high: where they end.
+        lost: intervals of quality, rising, in which the first curve needs more than the other.
+    """
+
+    change: float
+    low: float
+    high: float
+    lost: tuple[tuple[float, float], ...]
+
+    @property
+    def lost_share(self) -> float:
+        """Share of the common qualities that is in ``lost``."""
+        return min(sum(end - start for start, end in self.lost) / (self.high - self.low), 1.0)
 
 
 def bd_rate(
@@ -28,6 +55,16 @@ def bd_rate(
 
     Raises: :class:`NoCommonQuality` if the curves share no interval of quality, or one has fewer than two points.
     """
+    return difference(rates, qualities, other_rates, other_qualities).change
+
+
+def difference(
+    rates: Sequence[float], qualities: Sequence[float], other_rates: Sequence[float], other_qualities: Sequence[float]
+) -> Difference:
+    """The same with the range that it holds for, and where in it the first curve loses.
+
+    Raises: :class:`NoCommonQuality`.
+    """
     from scipy.interpolate import PchipInterpolator
 
     quality, rate = _staircase(rates, qualities)
@@ -38,9 +75,24 @@ def bd_rate(
             f"qualities {quality[0]:.4g} to {quality[-1]:.4g} and {other_quality[0]:.4g} to {other_quality[-1]:.4g} "
             "share no interval; add points to either curve"
         )
-    ours = PchipInterpolator(quality, np.log(rate)).integrate(low, high)
-    theirs = PchipInterpolator(other_quality, np.log(other_rate)).integrate(low, high)
-    return float(np.expm1((ours - theirs) / (high - low)))
+    ours, theirs = PchipInterpolator(quality, np.log(rate)), PchipInterpolator(other_quality, np.log(other_rate))
+    change = float(np.expm1((ours.integrate(low, high) - theirs.integrate(low, high)) / (high - low)))
+    places = np.linspace(low, high, _STEPS + 1)
+    return Difference(change, float(low), float(high), _above_zero(places, ours(places) - theirs(places)))
+
+
+def _above_zero(places: np.ndarray, values: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Intervals in which a curve through points is above 0."""
+    found, start = [], float(places[0]) if values[0] > 0 else None
+    for one in np.flatnonzero((values[1:] > 0) != (values[:-1] > 0)):
+        before, after = values[one], values[one + 1]
+        crossing = float(places[one] + (places[one + 1] - places[one]) * before / (before - after))
+        if start is None:
+            start = crossing
+        else:
+            found.append((start, crossing))
+            start = None
+    return (*found, (start, float(places[-1]))) if start is not None else tuple(found)
 
 
 def _staircase(rates: Sequence[float], qualities: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,14 +1,14 @@
 """Several codecs on the same pictures: bytes, likeness, seconds.
 
-Here belong the settings that are tried, the measuring, and the rates at equal quality. What is measured for an
-experiment of the lake, and kept there, belongs to its assets; printing belongs to the command.
+Here belong the settings that are tried and the measuring. What the numbers come to belongs to ``verdicts``, what is
+kept of an experiment's pictures to ``rates``; printing belongs to the command.
 """
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,69 +16,82 @@ from typing import Any
 import numpy as np
 
 from panic_assets.codec import api, metrics
-from panic_assets.codec.bd_rate import NoCommonQuality, bd_rate
+from panic_assets.codec.containers import payload_bytes
+from panic_assets.codec.drift import Drift
 
 OURS = "latent"
-RIVALS = ("AVIF", "WebP", "JPEG")
-_QUALITIES = (10, 30, 50, 70, 90)
-_OUR_QUALITIES = (1, 4, 7, 10, 13, 16)
-_BEST = 100.0  # dB: what pictures that differ in next to nothing count as
+#: Rivals as Pillow writes them, with what they are told. AVIF halves the resolution of colours unless told otherwise.
+RIVALS: dict[str, dict[str, Any]] = {
+    "AVIF": {"form": "AVIF"},
+    "AVIF 4:4:4": {"form": "AVIF", "subsampling": "4:4:4"},
+    "WebP": {"form": "WebP"},
+    "JPEG": {"form": "JPEG"},
+}
+FEW = ((1, 4, 7, 10, 13, 16), (10, 30, 50, 70, 90))
+"""Qualities of ours and of the rivals for a look at a few pictures."""
+MANY = ((1, 2, 3, 4, 5, 7, 10, 13, 16), (5, 15, 30, 45, 60, 75, 85, 92, 97))
+"""Those for curves; the first of ours lie farthest apart."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A codec at one quality: bytes of a picture, and the picture of bytes."""
+    """A codec at one quality, None for without loss: bytes of a picture, and the picture of bytes."""
 
     codec: str
     quality: int | None
     encode: Callable[[np.ndarray], bytes]
     decode: Callable[[bytes], np.ndarray]
 
+    @property
+    def name(self) -> str:
+        """Such as ``AVIF 50`` or ``WebP lossless``."""
+        return f"{self.codec} {'lossless' if self.quality is None else self.quality}"
+
 
 @dataclass(frozen=True)
 class Row:
     """Means over all pictures of one setting; ``quality`` None is lossless.
 
-    ``psnr`` and ``ms_ssim_db`` in decibels, both of the mean error; infinite for equal pictures. Times are those of one
-    thread that does other work as well: compare them with each other alone.
+    ``payload_size`` are bytes without the container's (see ``containers``). ``psnr`` is in decibels, of the mean error,
+    infinite for equal pictures. ``drift`` is the mean distance that pictures move in an embedding space (1 - cosine),
+    ``drift_p95`` what one in twenty exceeds; None where nothing embeds. Times are of the processor, all threads
+    together.
     """
 
     codec: str
     quality: int | None
+    pictures: int
+    megapixels: float
     byte_size: float
-    bits_per_pixel: float
+    payload_size: float
     psnr: float
     ssim: float
     ms_ssim: float
     encode_ms: float
     decode_ms: float
+    drift: float | None = None
+    drift_p95: float | None = None
 
     @property
-    def ms_ssim_db(self) -> float:
-        """MS-SSIM on a scale on which values near 1 stand apart."""
-        return _BEST if self.ms_ssim >= 1 else min(-10 * float(np.log10(1 - self.ms_ssim)), _BEST)
+    def bits_per_pixel(self) -> float:
+        """Of whole files."""
+        return 8e-6 * self.byte_size / self.megapixels
 
 
-@dataclass(frozen=True)
-class Rate:
-    """How many more (or, below 0, fewer) bytes than a rival ours needs at equal quality; None without a common one."""
+def settings(model: Any = api.DEFAULT_MODEL, qualities: tuple[Sequence[int], Sequence[int]] = FEW) -> list[Setting]:
+    """Ours by ``model``, the rivals as Pillow writes them by default, and what loses nothing.
 
-    against: str
-    measure: str
-    change: float | None
-
-
-def settings(model: Any = api.DEFAULT_MODEL) -> list[Setting]:
-    """Ours by ``model``, AVIF, WebP and JPEG as Pillow writes them by default, and what loses nothing."""
+    ``qualities``: of ours, and of each rival.
+    """
     decompress = partial(api.decompress, model=None if model == api.DEFAULT_MODEL else model)
     ours = [
         Setting(OURS, quality, partial(api.compress, model=model, quality=quality), decompress)
-        for quality in _OUR_QUALITIES
+        for quality in qualities[0]
     ]
     rivals = [
-        Setting(rival, quality, partial(_by_pillow, form=rival, quality=quality), _opened)
-        for rival in RIVALS
-        for quality in _QUALITIES
+        Setting(rival, quality, partial(_by_pillow, quality=quality, **told), _opened)
+        for rival, told in RIVALS.items()
+        for quality in qualities[1]
     ]
     lossless = [
         Setting(OURS, None, partial(api.compress, lossless=True), api.decompress),
@@ -88,55 +101,68 @@ def settings(model: Any = api.DEFAULT_MODEL) -> list[Setting]:
     return [*ours, *rivals, *lossless]
 
 
-def measure(setting: Setting, pictures: Iterable[np.ndarray]) -> Row:
-    """One setting on pictures, uint8 (h, w, 3). Raises: whatever the codec does."""
-    columns = [_measured(setting, picture) for picture in pictures]
-    size, pixels, error, ssim, ms_ssim, encoding, decoding = np.array(columns, np.float64).T
-    psnr = 10 * float(np.log10(255**2 / error.mean())) if error.any() else float("inf")
+def measure_all(
+    tried: Sequence[Setting],
+    pictures: Sequence[np.ndarray],
+    drift: Drift | None = None,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Row]:
+    """Every setting on pictures, uint8 (h, w, 3); ``tell`` hears of (settings done, settings in all).
+
+    Raises: whatever a codec does.
+    """
+    return list(_measured_in_turn(tried, pictures, drift, tell))
+
+
+def measure(setting: Setting, pictures: Iterable[np.ndarray], drift: Drift | None = None) -> Row:
+    """One setting on pictures, uint8 (h, w, 3); ``drift`` is of the same pictures. Raises: whatever the codec does."""
+    columns, copies = [], []
+    for picture in pictures:
+        numbers, decoded = _measured(setting, picture)
+        columns.append(numbers)
+        if drift is not None:
+            copies.append(decoded)
+    size, payload, pixels, error, ssim, ms_ssim, encoding, decoding = np.array(columns, np.float64).T
+    moved = None if drift is None else drift.of(copies)
     return Row(
         setting.codec,
         setting.quality,
+        pictures=len(columns),
+        megapixels=float(pixels.mean() / 1e6),
         byte_size=float(size.mean()),
-        bits_per_pixel=float(8 * size.sum() / pixels.sum()),
-        psnr=psnr,
+        payload_size=float(payload.mean()),
+        psnr=10 * float(np.log10(255**2 / error.mean())) if error.any() else float("inf"),
         ssim=float(ssim.mean()),
         ms_ssim=float(ms_ssim.mean()),
         encode_ms=float(encoding.mean() * 1e3),
         decode_ms=float(decoding.mean() * 1e3),
+        drift=None if moved is None else float(moved.mean()),
+        drift_p95=None if moved is None else float(np.quantile(moved, 0.95)),
     )
 
 
-def rates(rows: Sequence[Row]) -> list[Rate]:
-    """BD-rates of ours against each rival that was measured, at equal PSNR and MS-SSIM; lossless rows aside."""
-    lossy = [row for row in rows if row.quality is not None]
-    by_codec = {codec: [row for row in lossy if row.codec == codec] for codec in (OURS, *RIVALS)}
-    scales: dict[str, Callable[[Row], float]] = {
-        "psnr": lambda row: min(row.psnr, _BEST),
-        "ms_ssim": lambda row: row.ms_ssim_db,
-    }
-    found = []
-    for rival in RIVALS:
-        for name, scale in scales.items():
-            curves = [
-                ([row.bits_per_pixel for row in rows], [scale(row) for row in rows])
-                for rows in (by_codec[OURS], by_codec[rival])
-            ]
-            try:
-                change = bd_rate(*curves[0], *curves[1])
-            except NoCommonQuality:
-                change = None
-            found.append(Rate(rival, name, change))
-    return found
+def _measured_in_turn(
+    tried: Sequence[Setting], pictures: Sequence[np.ndarray], drift: Drift | None, tell: Callable[[int, int], None]
+) -> Iterator[Row]:
+    warm: set[str] = set()
+    for done, setting in enumerate(tried):
+        tell(done, len(tried))
+        if setting.codec not in warm:  # what is loaded at the first call is not the codec's time
+            setting.decode(setting.encode(pictures[0]))
+            warm.add(setting.codec)
+        yield measure(setting, pictures, drift)
+    tell(len(tried), len(tried))
 
 
-def _measured(setting: Setting, picture: np.ndarray) -> tuple[float, ...]:
-    start = time.perf_counter()
+def _measured(setting: Setting, picture: np.ndarray) -> tuple[tuple[float, ...], np.ndarray]:
+    start = time.process_time()
     data = setting.encode(picture)
-    between = time.perf_counter()
+    between = time.process_time()
     decoded = setting.decode(data)
-    end = time.perf_counter()
+    end = time.process_time()
     likeness = metrics.mse(picture, decoded), metrics.ssim(picture, decoded), metrics.ms_ssim(picture, decoded)
-    return (len(data), picture.shape[0] * picture.shape[1], *likeness, between - start, end - between)
+    sizes = len(data), payload_bytes(data), picture.shape[0] * picture.shape[1]
+    return (*sizes, *likeness, between - start, end - between), decoded
 
 
 def _by_pillow(picture: np.ndarray, form: str, **options: Any) -> bytes:

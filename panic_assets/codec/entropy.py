@@ -106,8 +106,9 @@ class Coder:
             size = table.frequencies.size
             found -= table.lowest
             # A difference below 0, or one that has wrapped, is a large number without a sign.
-            beyond = np.flatnonzero(found.view(np.uint32) >= size)
-            if beyond.size:
+            apart = found.view(np.uint32)
+            if apart.max() >= size:
+                beyond = np.flatnonzero(apart >= size)
                 true = (found[beyond] + np.int32(table.lowest)).astype(np.int64) - table.lowest
                 if not table.escape:
                     raise UnfitValue(
@@ -128,9 +129,8 @@ class Coder:
                 continue
             found = coder.decode(self._model(number), group.stop - group.start)
             np.add(found, table.lowest, out=symbols[group], dtype=np.int32)
-            if table.escape:
-                beyond = np.flatnonzero(found == table.frequencies.size)
-                escaped += [(table, beyond + group.start)] if beyond.size else []
+            if table.escape and found.max() == table.frequencies.size:
+                escaped.append((table, np.flatnonzero(found == table.frequencies.size) + group.start))
         if escaped:
             far = _pop_far(coder, sum(places.size for _, places in escaped))
             for table, places in escaped:

@@ -6,29 +6,31 @@ all values of one table at once. What values and classes mean belongs elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-_BLOCK_BITS = 16  # a block of values and its keys stay in a processor's second cache
+_FEW = 1 << 13
+"""Up to so many values numpy's stable sort is faster than what has to be prepared for counting."""
+
+_BLOCK = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grouping:
     """How values are sorted by class, those of one class in the order of their places.
 
     Args:
         size: how many values there are.
         groups: each class that occurs, rising, and where its values lie once they are sorted.
-        orders: for each block of values, the places in it (uint16) sorted by class; None if all are sorted already.
-        runs: for each block, the runs of one class in it: where they go, and how long they are.
+        classes: that of each value, uint8; None if all are sorted already.
+        count: classes are below it.
     """
 
     size: int
     groups: tuple[tuple[int, slice], ...]
-    orders: tuple[np.ndarray, ...] | None = None
-    runs: tuple[tuple[tuple[int, int], ...], ...] = ()
+    classes: np.ndarray | None = None
+    count: int = 1
 
     @classmethod
     def alike(cls, size: int) -> Grouping:
@@ -38,56 +40,61 @@ class Grouping:
     @classmethod
     def by(cls, classes: np.ndarray, count: int) -> Grouping:
         """Values of ``classes``, uint8 (n,), each below ``count``."""
-        numbers = np.arange(count, dtype=np.uint32)
-        if not (classes[1:] < classes[:-1]).any():
-            starts = np.searchsorted(classes, numbers.astype(np.uint8))
-            return cls(classes.size, _groups(np.diff(starts, append=classes.size)))
-        places = np.arange(1 << _BLOCK_BITS, dtype=np.uint32)
-        orders, counts = [], []
-        for block in _blocks(classes.size):
-            # Keys that are all different sort faster than a stable argsort, and alike by every way of sorting.
-            keys = classes[block].astype(np.uint32)
-            keys <<= _BLOCK_BITS
-            keys |= places[: keys.size]
-            keys.sort()
-            starts = np.searchsorted(keys, numbers << _BLOCK_BITS)
-            counts.append(np.diff(starts, append=keys.size))
-            orders.append(keys.astype(np.uint16))  # which leaves the places
-        lengths = np.stack(counts)
-        total = lengths.sum(0)
-        goals = np.cumsum(total) - total + np.cumsum(lengths, 0) - lengths
-        runs = (zip(*pair, strict=True) for pair in zip(goals.tolist(), lengths.tolist(), strict=True))
-        return cls(classes.size, _groups(total), tuple(orders), tuple(tuple(r for r in run if r[1]) for run in runs))
+        lengths = np.bincount(classes, minlength=count) if classes.size <= _FEW else _lengths(classes, count)
+        ends = np.cumsum(lengths).tolist()
+        pairs = enumerate(zip(ends, lengths.tolist(), strict=True))
+        groups = tuple((number, slice(end - length, end)) for number, (end, length) in pairs if length)
+        is_sorted = len(groups) < 2 or not (classes[1:] < classes[:-1]).any()
+        return cls(classes.size, groups, None if is_sorted else classes, count)
 
     def sorted(self, values: np.ndarray) -> np.ndarray:
         """A copy of ``values`` (size,), sorted by class."""
-        if self.orders is None:
+        if self.classes is None:
             return values.copy()
-        made = np.empty_like(values)
-        for block, order, runs in zip(_blocks(self.size), self.orders, self.runs, strict=True):
-            taken, start = values[block].take(order.astype(np.intp)), 0
-            for goal, length in runs:
-                made[goal : goal + length] = taken[start : start + length]
-                start += length
-        return made
+        if self.size <= _FEW:
+            return values[np.argsort(self.classes, kind="stable")]
+        return _by_column(values, self.classes, self.count)[1]
 
     def unsorted(self, values: np.ndarray) -> np.ndarray:
         """What :meth:`sorted` made ``values`` from; the same array if the order is the same."""
-        if self.orders is None:
+        if self.classes is None:
             return values
         made = np.empty_like(values)
-        for block, order, runs in zip(_blocks(self.size), self.orders, self.runs, strict=True):
-            parts = [values[goal : goal + length] for goal, length in runs]
-            made[block][order.astype(np.intp)] = np.concatenate(parts)
+        if self.size <= _FEW:
+            made[np.argsort(self.classes, kind="stable")] = values
+            return made
+        starts = np.zeros(self.count, np.int64)
+        for number, group in self.groups:
+            starts[number] = group.start
+        # Block by block, as values that go to places all over a large array come too late for a processor's cache.
+        for start in range(0, self.size, _BLOCK):
+            classes = self.classes[start : start + _BLOCK]
+            ends, places = _by_column(np.arange(classes.size, dtype=np.int32), classes, self.count)
+            runs = zip(starts.tolist(), np.diff(ends).tolist(), strict=True)
+            own = np.concatenate([values[first : first + length] for first, length in runs if length])
+            made[start : start + _BLOCK][places.astype(np.intp)] = own
+            starts += np.diff(ends)
         return made
 
 
-def _groups(counts: np.ndarray) -> tuple[tuple[int, slice], ...]:
-    ends = np.cumsum(counts).tolist()
-    lengths = enumerate(zip(ends, counts.tolist(), strict=True))
-    return tuple((number, slice(end - count, end)) for number, (end, count) in lengths if count)
+def _lengths(classes: np.ndarray, count: int) -> np.ndarray:
+    # bincount widens what it counts: pairs of classes are half as many numbers.
+    pairs = np.bincount(classes[: classes.size // 2 * 2].view(np.uint16), minlength=1 << 16)
+    table = pairs.reshape(256, 256)
+    lengths = (table.sum(0) + table.sum(1))[:count]
+    if classes.size % 2:
+        lengths[classes[-1]] += 1
+    return lengths
 
 
-def _blocks(size: int) -> Iterator[slice]:
-    for start in range(0, size, 1 << _BLOCK_BITS):
-        yield slice(start, start + (1 << _BLOCK_BITS))
+def _by_column(values: np.ndarray, classes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the values of each class end and begin, and values sorted stably by class.
+
+    A matrix of one row, its values in these columns, is stored column by column.
+    """
+    from scipy.sparse import csr_array
+
+    index = np.int32 if values.size < 1 << 31 else np.int64
+    row = csr_array((values, classes.astype(index), np.array([0, values.size], index)), shape=(1, count))
+    columns = row.tocsc()
+    return columns.indptr, columns.data

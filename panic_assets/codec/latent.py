@@ -7,6 +7,7 @@ Here belong finding models, telling them apart, and their symbols as bytes. What
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from panic_assets.codec.entropy import Coder
 from panic_assets.codec.errors import MissingModel, UnfitValue, WrongModel
-from panic_assets.codec.latent_model import LatentModel, grid
+from panic_assets.codec.latent_model import Found, LatentModel, grid
 from panic_assets.codec.tables import of_model
 from panic_assets.paths import project_dir
 
@@ -58,26 +59,38 @@ class LearnedModel:
         """Number of levels of quality; 0 is the coarsest."""
         return self._networks.levels
 
-    def encode(self, picture: np.ndarray, level: int) -> tuple[bytes, np.ndarray]:
-        """Bytes of uint8 (h, w, 3), and the picture that :meth:`decode` will make of them."""
+    def encode(self, pictures: np.ndarray, level: int) -> list[tuple[bytes, Callable[[], np.ndarray]]]:
+        """Of each of uint8 (n, h, w, 3): its bytes, and what draws the picture that :meth:`decode` will make of them.
+
+        Pictures share runs of the networks, which changes none of their values.
+        """
         if not 0 <= level < self.levels:
             raise UnfitValue(f"level {level}: {self.folder.name} has 0 to {self.levels - 1}")
-        found = self._networks.find(picture, level)
-        return self._coder.encode_parts(found.passes), self._networks.draw(found.latents, level, *picture.shape[:2])
+        height, width = pictures.shape[1:3]
 
-    def decode(self, data: bytes, height: int, width: int, level: int) -> np.ndarray:
-        """The picture, uint8 (height, width, 3). Raises: :class:`~panic_assets.codec.errors.WrongBytes`."""
+        def drawing(one: Found) -> Callable[[], np.ndarray]:
+            return lambda: self._networks.draw(one.latents[None], level, height, width, one.base[None])[0]
+
+        found = self._networks.find(pictures, level)
+        return [(self._coder.encode_parts(one.passes), drawing(one)) for one in found]
+
+    def decode(self, data: Sequence[bytes], height: int, width: int, level: int) -> np.ndarray:
+        """The pictures, uint8 (n, height, width, 3). Raises: :class:`~panic_assets.codec.errors.WrongBytes`."""
         if level >= self.levels:
             raise WrongModel("the file", f"of more than {level} levels", f"{self.identity.hex()[:8]}, of {self.levels}")
+        latents = np.stack([self._latents(one, *grid(height, width), level) for one in data])
+        return self._networks.draw(latents, level, height, width)
+
+    def _latents(self, data: bytes, height: int, width: int, level: int) -> np.ndarray:
         probabilities, reader = self._networks.probabilities, self._coder.reader(data)
 
         def read(targets: np.ndarray, means: np.ndarray, classes: np.ndarray) -> np.ndarray:
             return reader.read(classes)
 
-        base = probabilities.base(*grid(height, width), level, read)
+        base = probabilities.base(height, width, level, read)
         latents = np.concatenate([base, probabilities.detail(base, level, read)])
         reader.finish()
-        return self._networks.draw(latents, level, height, width)
+        return latents
 
     @cached_property
     def _networks(self) -> LatentModel:

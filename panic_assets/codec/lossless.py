@@ -23,7 +23,11 @@ _STEPS_OF_LEVEL = {"LH": (16, 10, 5, 3, 1), "HL": (16, 10, 5, 3, 1), "HH": (22, 
 
 _FEW_VALUES = 64
 
-_PUSH = (3, 10)  # share of a step that is added before magnitudes are rounded down; a half would be usual rounding
+Push = tuple[int, int]
+"""A share as numerator and denominator."""
+
+PUSH: Push = (3, 10)
+"""Share of a step that is added before magnitudes are rounded down; a half would be usual rounding."""
 
 
 def encode_picture(picture: np.ndarray) -> bytes:
@@ -61,10 +65,25 @@ def transform(planes: np.ndarray, levels: int, step: int) -> np.ndarray:
     """
     if not 1 <= step <= LARGEST_STEP:
         raise UnfitValue(f"a step of {step}: give 1 (exactly) to {LARGEST_STEP}")
-    found = forward53(_to_luma(planes << _digits(step)), levels)
-    for band, own in _steps(planes.shape, levels, step):
-        part = _of(found, band)
-        part[...] = np.sign(part) * ((np.abs(part) + own * _PUSH[0] // _PUSH[1]) // own)
+    return quantised(lifted(planes, levels, step), levels, step)
+
+
+def lifted(planes: np.ndarray, levels: int, step: int) -> np.ndarray:
+    """Coefficients of planes before :func:`quantised`; the same for all steps above 1."""
+    return forward53(_to_luma(planes << _digits(step)), levels)
+
+
+def quantised(coefficients: np.ndarray, levels: int, step: int, push: Push = PUSH) -> np.ndarray:
+    """Coefficients in steps of their bands, in a new array."""
+    if step == 1:
+        return coefficients.copy()
+    found = np.empty_like(coefficients)
+    for band, own in _steps(coefficients.shape, levels, step):
+        part = _of(coefficients, band)
+        magnitude = np.abs(part)
+        magnitude += own * push[0] // push[1]
+        magnitude //= own
+        _of(found, band)[...] = np.where(part < 0, -magnitude, magnitude)
     return found
 
 

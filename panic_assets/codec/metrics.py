@@ -41,8 +41,7 @@ def ssim(original: np.ndarray, decoded: np.ndarray) -> float:
     The mean over all places where the window lies inside the picture; a picture smaller than the window is measured
     by the largest odd window that fits. Raises: :class:`UnlikePictures`.
     """
-    luminance, contrast = _terms(*_pair(original, decoded))
-    return float((luminance * contrast).mean())
+    return float(_terms(*_pair(original, decoded))[1].mean())
 
 
 def ms_ssim(original: np.ndarray, decoded: np.ndarray) -> float:
@@ -56,9 +55,8 @@ def ms_ssim(original: np.ndarray, decoded: np.ndarray) -> float:
     weights = scale_weights(min(a.shape[:2]))
     product = np.ones(a.shape[2])
     for index, weight in enumerate(weights):
-        luminance, contrast = _terms(a, b)
-        term = luminance * contrast if index == len(weights) - 1 else contrast
-        product *= np.maximum(term.mean((0, 1)), 0) ** weight
+        contrast, whole = _terms(a, b)
+        product *= np.maximum(whole if index == len(weights) - 1 else contrast, 0) ** weight
         if index < len(weights) - 1:
             a, b = _halve(a), _halve(b)
     return float(product.mean())
@@ -95,21 +93,46 @@ def _pair(original: np.ndarray, decoded: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _terms(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Maps of the luminance and of the contrast and structure terms of SSIM."""
+    """Means (channels,) of the contrast and structure term of SSIM, and of its product with that of luminance."""
+    found = [_of_plane(np.ascontiguousarray(a[..., c]), np.ascontiguousarray(b[..., c])) for c in range(a.shape[2])]
+    contrast, whole = np.array(found).T
+    return contrast, whole
+
+
+def _of_plane(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     mean_a, mean_b = _blur(a), _blur(b)
-    both, together = mean_a * mean_b, mean_a**2 + mean_b**2
-    luminance = (2 * both + LUMINANCE_CONSTANT) / (together + LUMINANCE_CONSTANT)
-    spread = _blur(a * a + b * b) - together
-    contrast = (2 * (_blur(a * b) - both) + CONTRAST_CONSTANT) / (spread + CONTRAST_CONSTANT)
-    return luminance, contrast
+    both = mean_a * mean_b
+    mean_a *= mean_a
+    mean_b *= mean_b
+    mean_a += mean_b
+    luminance = (2 * both + LUMINANCE_CONSTANT) / (mean_a + LUMINANCE_CONSTANT)
+    spread = _blur(a * a + b * b)
+    spread -= mean_a
+    contrast = _blur(a * b)
+    contrast -= both
+    contrast *= 2
+    contrast += CONTRAST_CONSTANT
+    spread += CONTRAST_CONSTANT
+    contrast /= spread
+    return float(contrast.mean()), float((luminance * contrast).mean())
 
 
 def _blur(x: np.ndarray) -> np.ndarray:
+    """A plane (h, w) averaged by the window along both sides, where it lies inside."""
     for axis in (0, 1):
         taps = window(x.shape[axis])
-        length = x.shape[axis] - len(taps) + 1
-        x = sum((tap * x.take(range(i, i + length), axis) for i, tap in enumerate(taps)), np.zeros(()))
+        length, middle = x.shape[axis] - len(taps) + 1, len(taps) // 2
+        made = _cut(x, axis, middle, length) * taps[middle]
+        for place in range(middle):  # the window is symmetric
+            pair = _cut(x, axis, place, length) + _cut(x, axis, len(taps) - 1 - place, length)
+            pair *= taps[place]
+            made += pair
+        x = made
     return x
+
+
+def _cut(x: np.ndarray, axis: int, start: int, length: int) -> np.ndarray:
+    return x[start : start + length] if axis == 0 else x[:, start : start + length]
 
 
 def _halve(x: np.ndarray) -> np.ndarray:

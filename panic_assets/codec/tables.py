@@ -8,8 +8,8 @@ learned model come from :mod:`panic_assets.codec.probability`, in the same unit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Table:
         """Whether there is one symbol alone, which needs no bits."""
         return self.frequencies.size == 1 and not self.escape
 
-    @property
+    @cached_property
     def least_bits(self) -> float:
         """What the likeliest symbol costs."""
         return float(np.log2(TABLE_TOTAL / max(int(self.frequencies.max()), self.escape)))
@@ -139,7 +139,11 @@ def counted(counts: np.ndarray, lowest: int, beyond: int, precision: int) -> Tab
 
 
 def fitted(symbols: np.ndarray) -> Table:
-    """The table with the fewest bits for ``symbols`` (n,) of integers and itself, of all forms that can be written."""
+    """A table with few bits for ``symbols`` (n,) of integers and itself.
+
+    The better of two: the geometric one by their mean magnitude, and their own counts, of all but the rarest symbols
+    at both ends, in a precision by their number. Another end, precision or ratio may now and then be a little better.
+    """
     if not symbols.size:
         return geometric(0)
     low, high = int(symbols.min()), int(symbols.max())
@@ -164,8 +168,12 @@ def fitted(symbols: np.ndarray) -> Table:
     # Coarse frequencies are shorter to write, and of few symbols hardly worse.
     precision = min(max(_PRECISIONS[0], symbols.size.bit_length() - 2), _PRECISIONS[-1])
     parts = _shared(np.append(inside, beyond), 1 << precision)
-    table = Table(first + start, *_whole(parts, precision), _written(first + start, parts, precision))
-    return table if table.bits(values, many) + 8 * len(table.written) < cost else shaped
+    table = Table(first + start, *_whole(parts, precision))
+    least = table.bits(values, many)
+    if least + _least_bits_of(parts) >= cost:
+        return shaped  # what is not taken need not be written
+    table = replace(table, written=_written(first + start, parts, precision))
+    return table if least + 8 * len(table.written) < cost else shaped
 
 
 def read_table(data: bytes, start: int = 0) -> tuple[Table, int]:
@@ -245,6 +253,11 @@ def _shared(counts: np.ndarray, total: int) -> np.ndarray:
     missing = total - int(shares.sum())
     shares[np.argsort(-(wanted - np.floor(wanted)) - is_some, kind="stable")[:missing]] += 1
     return shares
+
+
+def _least_bits_of(parts: np.ndarray) -> int:
+    """Fewer than writing the shares takes: the numbers of those that are some, without ends and gaps."""
+    return int(2 * np.frexp(parts[parts > 0][:-2] + 1)[1].sum()) - parts.size
 
 
 def _written(lowest: int, parts: np.ndarray, precision: int) -> bytes:

@@ -259,7 +259,7 @@ def clusters(context: dg.AssetExecutionContext, config: Reclustering, laboratory
             *(analysis.name for analysis in ANALYSES),
         )
     ]
-    + [dg.AssetDep("study_comparison", partition_mapping=dg.AllPartitionMapping())]
+    + [dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in ("codec_report", "study_comparison")]
     + [dg.AssetDep("clusters"), dg.AssetDep("compaction")],
     kinds={"duckdb"},
     pool=LAKE_POOL,

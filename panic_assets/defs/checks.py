@@ -11,7 +11,11 @@ from panic_assets.defs.resources import Laboratory
 from panic_assets.dynamics.analyses import ANALYSES
 from panic_assets.lake import connect
 from panic_assets.lake.analysis_rules import DISTANCES, soundness_of
+from panic_assets.lake.codec_rules import CODEC_RULES
 from panic_assets.lake.rules import RULES, Rule, judge
+
+#: The asset that makes a table, where they differ in name.
+_MAKERS = {"codec_rates": "codec_rate_distortion", "codec_comparisons": "codec_report"}
 
 
 def _check_of(rule: Rule) -> dg.AssetChecksDefinition:
@@ -19,13 +23,13 @@ def _check_of(rule: Rule) -> dg.AssetChecksDefinition:
 
     @dg.asset_check(
         name=rule.name,
-        asset=rule.asset,
+        asset=_MAKERS.get(rule.asset, rule.asset),
         description=rule.meaning,
         blocking=True,
         partitions_def=EXPERIMENTS if rule.of_experiment else None,
     )
     def check(context: dg.AssetCheckExecutionContext, laboratory: Laboratory) -> dg.AssetCheckResult:
-        with connect(laboratory.lake.root) as connection:
+        with connect(laboratory.lake.root, rule.tables) as connection:
             verdict = judge(connection, rule, context.partition_key if rule.of_experiment else None)
         return dg.AssetCheckResult(
             passed=verdict.holds,
@@ -37,3 +41,4 @@ def _check_of(rule: Rule) -> dg.AssetChecksDefinition:
 
 
 CHECKS = [_check_of(rule) for rule in (*RULES, DISTANCES, *(soundness_of(analysis.name) for analysis in ANALYSES))]
+CODEC_CHECKS = [_check_of(rule) for rule in CODEC_RULES]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from panic_assets.lake.analysis_tables import ANALYSIS_TABLES
+from panic_assets.lake.codec_tables import CODEC_TABLES
 from panic_assets.lake.errors import LakeError
 from panic_assets.lake.imported_tables import IMPORTED_TABLES
 from panic_assets.lake.specs import (
@@ -373,6 +374,7 @@ TABLES: dict[str, TableSpec] = {
         ),
         *ANALYSIS_TABLES,
         *IMPORTED_TABLES,
+        *CODEC_TABLES,
         *STUDY_TABLES,
     )
 }

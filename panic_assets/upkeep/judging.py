@@ -27,6 +27,9 @@ _REMEDIES = {
     "hint": "nothing need be done; a run may still come to use them",
 }
 
+#: What makes rows again that no run makes, by their table.
+_MAKERS = {"codec_rates": "panic codec report {name}", "codec_comparisons": "panic codec report {name}"}
+
 _STUDY_REMEDIES = {
     "broken": f"{AGAIN} puts the rows aside, then `panic study run {{name}}` writes them again",
     "to_do": "panic study run {name}",
@@ -77,7 +80,8 @@ def judged_by(
             )
             return
         if not verdict.holds:
-            remedy = _REMEDIES[severity].format(name=name or "EXPERIMENT")
+            remedy = _REMEDIES[severity].replace("panic run {name}", _MAKERS.get(rule.asset, "panic run {name}"))
+            remedy = remedy.format(name=name or "EXPERIMENT")
             yield Finding(
                 rule.name,
                 severity,

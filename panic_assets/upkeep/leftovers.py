@@ -26,6 +26,7 @@ STUDY_SUFFIXES = (".yaml", ".yml", ".json")
 _KEPT = re.compile(r"[A-Za-z0-9_-]+\.(yaml|yml|json|safetensors|db)")
 #: Before the name of a study in that of its report. An experiment may be called so, too.
 _STUDY = "study-"
+_CODEC = ".codec"  # ends the name of an experiment's page about codecs
 #: Folders of the cache whose entries bear the name of an experiment.
 _CACHES = ("vectors", "renders")
 
@@ -53,6 +54,7 @@ def files_of(data: Path, experiment: str) -> list[Leftover]:
     places = [
         data / "figures" / experiment,
         *([] if _is_of_a_study(data, report) else [report]),
+        data / "reports" / f"{experiment}{_CODEC}.html",
         data / "exports" / experiment,
         *(path for path, name in _cached(data) if name == experiment),
     ]
@@ -74,7 +76,7 @@ def files_of_none(data: Path, known: set[str]) -> list[Leftover]:
     """
     found = [path for path, name in _cached(data) if name not in known]
     for path in _children(data / "reports"):
-        names = path.stem.split("-and-")
+        names = path.stem.removesuffix(_CODEC).split("-and-")
         if path.suffix == ".html" and _are_gone(names, known) and not _is_of_a_study(data, path):
             found.append(path)
     for kind, made in _MADE.items():

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from panic_assets.dynamics.analyses import ANALYSES
+from panic_assets.lake.codec_rules import CODEC_RULES
 from panic_assets.lake.quarantine import Key
 from panic_assets.lake.schemas import TableSpec, table_spec
 from panic_assets.lake.study_rules import TIES
@@ -156,6 +157,13 @@ CURES = (
         "imported_assignments",
         "SELECT t.* FROM imported_assignments t ANTI JOIN runs_only USING (experiment, run_number) "
         "WHERE t.experiment = $experiment",
+    ),
+    # Rates are measured together and compared together: what is left of them would be compared wrongly.
+    *(
+        Cure(
+            rule.name, rule.asset, f"FROM {rule.asset} WHERE experiment = $experiment AND EXISTS ({_broken(rule.name)})"
+        )
+        for rule in CODEC_RULES
     ),
 )
 

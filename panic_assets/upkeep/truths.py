@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from panic_assets.dynamics.analyses import ANALYSES
 from panic_assets.lake.analysis_rules import DISTANCES, soundness_of
+from panic_assets.lake.codec_rules import CODEC_RULES
 from panic_assets.lake.rules import RULES, Rule
 from panic_assets.lake.schemas import TABLES, TableSpec
 from panic_assets.lake.study_rules import DOUBTS, STUDY_RULES
@@ -133,7 +134,7 @@ def _judged(rule: Rule) -> Judged:
 #: Rules of one experiment, those of one study, and those of the whole lake.
 OF_EXPERIMENT = tuple(
     _judged(rule)
-    for rule in (*RULES, *OWN_RULES, DISTANCES, *(soundness_of(analysis.name) for analysis in ANALYSES))
+    for rule in (*RULES, *OWN_RULES, DISTANCES, *(soundness_of(analysis.name) for analysis in ANALYSES), *CODEC_RULES)
     if rule.of_experiment
 )
 OF_STUDY = tuple(map(_judged, STUDY_RULES))

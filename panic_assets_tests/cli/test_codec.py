@@ -17,6 +17,7 @@ from panic_assets.codec.exporting import ExportFailed
 from panic_assets.codec.pictures import NoPicture
 from panic_assets.errors import PanicError
 from panic_assets.lake import Lake
+from panic_assets.paths import project_dir
 from panic_assets_tests.cli.parts import document, typed
 from panic_assets_tests.codec.vaes import BUNDLED, exported, picture
 from panic_assets_tests.loop import parts
@@ -50,11 +51,13 @@ def test_a_picture_without_loss(channels: int) -> None:
 def test_a_picture_by_a_vae_and_what_the_file_tells() -> None:
     _save("a.png", picture(40, 56))
     folder = str(exported("bundled").folder)
-    told = document("codec", "encode", "a.png", "--model", folder, "-q", "5")
-    assert (told["method"], told["quality"], told["height"], told["width"]) == ("vae", 5, 40, 56)
+    told = document("codec", "encode", "a.png", "--model", folder, "-q", "4")
+    assert (told["method"], told["quality"], told["height"], told["width"]) == ("vae", 4, 40, 56)
     assert told["bytes"] == Path("a.plc").stat().st_size
     assert document("codec", "info", "a.plc")["details"]["model"] == exported("bundled").identity[:8]
-    assert "method vae, quality 5" in typed("codec", "info", "a.plc")
+    assert "method vae, quality 4" in typed("codec", "info", "a.plc")
+    typed("codec", "encode", "a.png", "b.plc", "--model", folder, "-q", "9")
+    assert "method vae, level 11, residual in steps of " in typed("codec", "info", "b.plc")
     made = document("codec", "decode", "a.plc", "--model", folder, "--force")
     assert made == {"file": "a.png", "shape": [40, 56, 3]}
     with pytest.raises(MissingModel, match="give its folder"):
@@ -114,8 +117,9 @@ def test_codecs_side_by_side_on_a_folder() -> None:
     assert result.exit_code == 0
     assert "2 of 3 pictures of shots" in result.stderr
     assert max(map(len, result.stdout.splitlines())) <= 80
-    for word in ("latent", "AVIF", "WebP", "JPEG", "PNG", "lossless", "exact", "against AVIF at equal PSNR: "):
+    for word in ("latent", "AVIF 4:4:4", "WebP", "JPEG", "PNG", "lossless", "exact", "Without any loss files take: "):
         assert word in result.stdout
+    assert " and AVIF (" in result.stdout or "bytes than AVIF over" in result.stdout
     told = document("codec", "compare", "shots", "--model", folder)
     assert told["pictures"] == 3
     by_codec: dict[str, list[dict[str, float]]] = {}
@@ -126,8 +130,8 @@ def test_codecs_side_by_side_on_a_folder() -> None:
     for rows in by_codec.values():
         sizes = [row["byte_size"] for row in rows if row["quality"] is not None]
         assert sizes == sorted(sizes)
-    assert {(rate["against"], rate["measure"]) for rate in told["rates"]} == {
-        (rival, measure) for rival in ("AVIF", "WebP", "JPEG") for measure in ("psnr", "ms_ssim")
+    assert {(one["against"], one["measure"]) for one in told["verdicts"]} == {
+        (rival, measure) for rival in ("AVIF", "AVIF 4:4:4", "WebP", "JPEG") for measure in ("psnr", "ssim", "ms_ssim")
     }
 
 
@@ -143,6 +147,32 @@ def test_codecs_side_by_side_on_an_experiment(tmp_path: Path) -> None:
     Path("empty").mkdir()
     with pytest.raises(NoPicture, match="empty has no picture"):
         typed("codec", "compare", "empty")
+
+
+def test_the_report_of_an_experiment_measures_once_and_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANIC_DAGSTER_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("DAGSTER_HOME", str(project_dir()))
+    embedded = {"embedding_models": ["DummyVision"], "models": {"DummyT2I": {"parameters": {"side": 24}}}}
+    for name, values in {"shown": {}, "lossy": {"image_format": "jpeg-60"}}.items():
+        parts.run(Lake.open(), parts.experiment(name=name, max_length=2, **embedded, **values))
+    told = typed("codec", "report", "shown")
+    *lines, path = told.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[:2] == ["pictures: 2 of 2", "drift measured by: DummyVision"]
+    # Lines are broken wherever 80 columns end.
+    said = " ".join(told.split())
+    sentences = [row["sentence"] for row in Lake.open().read("codec_comparisons", "shown").to_pylist()]
+    assert sum(sentence in said for sentence in sentences) >= len(sentences) / 2
+    assert path.endswith("data/reports/shown.codec.html")
+    generation = Lake.open().generation("codec_rates", "shown")
+    again = document("codec", "report", "sho")
+    assert Lake.open().generation("codec_rates", "shown") == generation
+    assert (again["experiment"], again["pictures"], len(again["verdicts"])) == ("shown", 2, 32)
+    assert again["rows"][-1]["psnr"] is None
+    with pytest.raises(PanicError, match="nothing could be measured: experiment lossy has no originals"):
+        typed("codec", "report", "lossy")
+    with pytest.raises(PanicError, match="there is no experiment 'nothing'"):
+        typed("codec", "report", "nothing")
 
 
 def test_a_vae_is_exported_by_its_folder_or_by_the_name_of_its_model() -> None:

@@ -115,7 +115,6 @@ def test_a_described_problem_is_printed_without_a_trace(shell: Shell) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.usefixtures("first")
 @pytest.mark.parametrize("arguments", [["list"], ["models", "list"], ["sql", "--csv", "FROM range(3000000)"]])
 def test_a_reader_that_goes_away_is_no_error(arguments: list[str], shell: Shell) -> None:
     with subprocess.Popen(
@@ -134,7 +133,6 @@ def test_a_reader_that_goes_away_is_no_error(arguments: list[str], shell: Shell)
     assert process.returncode in ((0, 1, 141) if arguments == ["models", "list"] else (1, 141))
 
 
-@pytest.mark.usefixtures("first")
 def test_colours_are_for_terminals_and_can_be_switched_off(shell: Shell) -> None:
     coloured = on_terminal(shell, "list")
     assert "\x1b[" in coloured
@@ -144,7 +142,6 @@ def test_colours_are_for_terminals_and_can_be_switched_off(shell: Shell) -> None
     assert "\x1b" not in shell("panic_assets.cli", "status", "smoke").stdout
 
 
-@pytest.mark.usefixtures("first")
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["list"], ["list", "--json"], ["status", "smoke"], ["show", "smoke"], ["show", "smoke/0"]],
@@ -169,7 +166,6 @@ def test_looking_imports_nothing_heavy(arguments: list[str], shell: Shell) -> No
         assert json.loads(done.stdout)
 
 
-@pytest.mark.usefixtures("first")
 def test_the_shell_completes_names(shell: Shell) -> None:
     def completed(words: str) -> set[str]:
         code = (

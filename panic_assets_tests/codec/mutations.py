@@ -43,7 +43,7 @@ def mutants(files: Sequence[bytes], count: int, seed: int) -> Iterator[Mutant]:
         yield Mutant(damage.__name__.strip("_"), data, is_resealed)
 
 
-def judge(mutant: Mutant, originals: dict[bytes, np.ndarray], model: api.Model) -> str:
+def judge(mutant: Mutant, originals: dict[bytes, np.ndarray], model: api.Model | None) -> str:
     """What came of a mutant: the error's name, ``right`` or ``another picture``.
 
     Raises: AssertionError for a picture that nobody asked for; and whatever a decoder must not raise.
@@ -61,7 +61,7 @@ def judge(mutant: Mutant, originals: dict[bytes, np.ndarray], model: api.Model) 
     return "another picture"
 
 
-def tally(files: Sequence[bytes], count: int, seed: int, model: api.Model) -> dict[str, Counter[str]]:
+def tally(files: Sequence[bytes], count: int, seed: int, model: api.Model | None) -> dict[str, Counter[str]]:
     """What came of so many mutants, by their kind."""
     originals = {data: api.decompress(data, model) for data in files}
     found: dict[str, Counter[str]] = {}

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from panic_assets.codec import api
 from panic_assets.codec.bitstream.head import MAGIC, Head, seal
@@ -21,9 +23,27 @@ from panic_assets_tests.codec import tiny_model
 from panic_assets_tests.codec.mutations import LIMIT, peak_memory, tally
 from panic_assets_tests.codec.scenes import noise, psnr, scene
 
+_KINDS = (1, 3, 4)
 _SIDES = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 47, 64, 65, 70]
-SHAPES = [(side, side, channels) for number, side in enumerate(_SIDES) for channels in ((1, 3, 4)[number % 3], 3)]
-SHAPES += [(1, 70, 3), (70, 1, 4), (5, 66, 1), (1, 2000, 3), (2000, 1, 1), (777, 513, 3)]
+_EXTREMES = [(1, 2000), (2000, 1), (1, 1), (1, 2), (2, 1), (1, 1999)]
+
+
+def _cases() -> list[tuple[int, int, int, int | None]]:
+    """Height, width, channels and quality, None for lossless: every quality with every kind of picture."""
+    found: list[tuple[int, int, int, int | None]] = [(1999, 2000, 1, 1)]
+    for number, side in enumerate(_SIDES):
+        found += [(side, side, _KINDS[number % 3], quality) for quality in (1 + number % 16, 16, None)]
+    for number, (height, width) in enumerate(_EXTREMES):
+        found += [(height, width, channels, 1 + (5 * number + channels) % 16) for channels in _KINDS]
+        found.append((height, width, 3, None))
+    # Sides from 1 to 2,000 by chance, of each size as many as of twice the size, and not of too many pixels in all.
+    rng = np.random.default_rng(7)
+    for number in range(3 * 16):
+        height = int(2 ** rng.uniform(0, np.log2(2001)))
+        width = int(2 ** rng.uniform(0, np.log2(min(2001, 20_000 // height + 1))))
+        found.append((height, max(1, width), _KINDS[number // 16], 1 + number % 16))
+    return found
+
 
 _DECODER = """
 import sys
@@ -39,15 +59,12 @@ for path in sorted(Path(sys.argv[1]).glob("*.plc")):
 
 def test_pictures_of_all_sizes_come_back_in_another_process(tiny: Path, tmp_path: Path) -> None:
     pictures, expected = {}, {}
-    for number, (height, width, channels) in enumerate(SHAPES):
+    for number, (height, width, channels, quality) in enumerate(_cases()):
         picture = scene(height, width, channels, number)
-        is_large = picture.size > 100_000
-        for quality in (11,) if is_large else (1 + number % 15, 16, "lossless"):
-            settings = {"lossless": True} if quality == "lossless" else {"quality": quality}
-            name = f"{number}-{quality}"
-            data = api.compress(picture, tiny, **settings)
-            (tmp_path / f"{name}.plc").write_bytes(data)
-            pictures[name], expected[name] = picture, api.decompress(data, tiny)
+        name = f"{number}-{quality or 'lossless'}"
+        data = api.compress(picture, tiny, **({"quality": quality} if quality else {"lossless": True}))
+        (tmp_path / f"{name}.plc").write_bytes(data)
+        pictures[name], expected[name] = picture, api.decompress(data, tiny)
     subprocess.run(
         [sys.executable, "-c", _DECODER, str(tmp_path), str(tiny)],
         check=True,
@@ -60,8 +77,21 @@ def test_pictures_of_all_sizes_come_back_in_another_process(tiny: Path, tmp_path
         if name.endswith("lossless"):
             assert np.array_equal(made, picture)
         else:
-            assert psnr(picture, made) > 20, name
+            assert psnr(picture, made) > 18, name
             assert picture.ndim == 2 or np.array_equal(made[:, :, 3:], picture[:, :, 3:])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from(_KINDS), st.sampled_from([*api.QUALITIES, None]))
+def test_any_size_kind_and_quality_comes_back(
+    tiny: Path, height: int, width: int, channels: int, quality: int | None
+) -> None:
+    picture = scene(height, width, channels, height)
+    made = api.decompress(
+        api.compress(picture, tiny, **({"quality": quality} if quality else {"lossless": True})), tiny
+    )
+    assert (made.shape, made.dtype) == (picture.shape, np.uint8)
+    assert psnr(picture, made) > (18 if quality else 1e9)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -73,18 +103,15 @@ def test_bytes_and_quality_rise_over_all_qualities(tiny: Path, channels: int) ->
         sizes.append(np.array([len(data) for data in files]))
         made = api.decompress_batch(files, tiny)
         likeness.append(np.array([psnr(a, b) for a, b in zip(pictures, made, strict=True)]))
-    for lower, higher in pairwise(sizes):
+    for lower, higher in (*pairwise(sizes), *pairwise(likeness)):
         assert (lower < higher).all()
-    for lower, higher in pairwise(likeness):
-        assert lower.mean() < higher.mean()
-        assert (lower < higher + 0.1).all()
 
 
 def test_noise_has_no_ceiling(tiny: Path) -> None:
     picture = noise(48, 48)
     likeness = [psnr(picture, api.decompress(api.compress(picture, tiny, quality), tiny)) for quality in api.QUALITIES]
     assert likeness == sorted(likeness)
-    assert likeness[9] < 20 < 36 < likeness[14]
+    assert likeness[3] < 20 < 36 < likeness[11] < 50 < likeness[15]
 
 
 @pytest.mark.parametrize("picture", [scene(37, 53), noise(20, 31), scene(40, 40, 4), noise(9, 7, 1), scene(33, 65, 1)])
@@ -120,23 +147,41 @@ def test_other_pixels_than_promised_are_refused(tiny: Path) -> None:
 
 
 def test_what_stands_around_the_latents_of_64_pixels_is_15_bytes(tiny: Path) -> None:
-    told = api.info(data := api.compress(scene(64, 64), tiny, 6))
+    told = api.info(data := api.compress(scene(64, 64), tiny, 4))
     assert len(data) - told.details["latent_bytes"] == 15
-    assert (told.quality, told.height, told.width, told.channels) == (6, 64, 64, 3)
+    assert (told.quality, told.height, told.width, told.channels) == (4, 64, 64, 3)
 
 
 @pytest.mark.parametrize("quality", api.QUALITIES)
-def test_a_file_tells_its_quality(tiny: Path, quality: int) -> None:
-    assert api.info(api.compress(scene(64, 64), tiny, quality)).quality == quality
+def test_a_file_tells_its_quality_where_no_layer_is_added(tiny: Path, quality: int) -> None:
+    told = api.info(api.compress(scene(64, 64), tiny, quality))
+    assert told.quality == (quality if quality <= 4 else None)
+    assert (told.details["residual_step"] is None) == (quality <= 4)
+    assert told.details["level"] == api.PLANS[quality - 1][0]
 
 
-def test_threads_and_batches_change_no_byte(tiny: Path) -> None:
-    pictures = [scene(40, 56, 3, 1), scene(33, 20, 4, 2), scene(40, 56, 3, 3)]
-    files = [api.compress(picture, tiny, 14) for picture in pictures]
-    assert api.compress_batch(pictures, tiny, 14, workers=3) == files
-    assert api.compress_batch(pictures, LearnedModel(tiny, threads=3), 14) == files
-    for made, data in zip(api.decompress_batch(files, LearnedModel(tiny, threads=3), workers=2), files, strict=True):
-        assert np.array_equal(made, api.decompress(data, tiny))
+@pytest.mark.parametrize("quality", [2, 14])
+def test_threads_and_batches_change_no_byte(tiny: Path, quality: int) -> None:
+    shapes = [(40, 56, 3), (33, 20, 4), (40, 56, 3), (40, 56, 1), (33, 20, 4), (40, 56, 3), (9, 9, 1)]
+    pictures = [scene(*shape, seed) for seed, shape in enumerate(shapes)]
+    pictures.append(np.zeros((40, 56, 3), np.uint8))  # a plain file among those of its shape
+    files = [api.compress(picture, tiny, quality) for picture in pictures]
+    for workers in (1, 3):
+        assert api.compress_batch(pictures, tiny, quality, workers=workers) == files
+    assert api.compress_batch(pictures, LearnedModel(tiny, threads=3), quality) == files
+    expected = [api.decompress(data, tiny) for data in files]
+    files.append(api.compress(pictures[0], tiny, 1))
+    expected.append(api.decompress(files[-1], tiny))
+    for made, own in zip(api.decompress_batch(files, LearnedModel(tiny, threads=3), workers=2), expected, strict=True):
+        assert np.array_equal(made, own)
+
+
+def test_batches_may_be_empty_and_say_what_is_wrong(tiny: Path) -> None:
+    assert api.compress_batch([], tiny) == api.decompress_batch([], tiny) == []
+    with pytest.raises(UnfitValue, match="give"):
+        api.compress_batch([scene(8, 8), np.zeros((8, 8, 3))], tiny)
+    with pytest.raises(WrongBytes, match="begins with"):
+        api.decompress_batch([api.compress(scene(8, 8), tiny), b"none"], tiny)
 
 
 def test_another_model_is_told_with_both_names(tiny: Path, tmp_path: Path) -> None:
@@ -220,10 +265,10 @@ def test_settings_out_of_range_are_refused(settings: dict[str, int]) -> None:
 
 
 def test_damaged_files_give_errors_and_take_no_memory(tiny: Path) -> None:
-    settings = [{"quality": 4}, {"quality": 15}, {"lossless": True}, {"quality": 9, "residual": 1}]
+    ways = [{"quality": 4}, {"quality": 15}, {"lossless": True}, {"quality": 9, "residual": 1}]
     files = [
         api.compress(scene(20 + 9 * n, 31, channels, n), tiny, **setting)
-        for n, setting in enumerate(settings)
+        for n, setting in enumerate(ways)
         for channels in (1, 3, 4)
     ]
     files.append(api.compress(np.zeros((50, 50, 3), np.uint8), lossless=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from panic_assets.codec.bd_rate import NoCommonQuality, bd_rate
+from panic_assets.codec.bd_rate import NoCommonQuality, bd_rate, difference
 
 
 def test_equal_curves_differ_by_nothing() -> None:
@@ -54,3 +54,30 @@ def test_points_that_nobody_would_choose_are_left_out() -> None:
 def test_curves_that_can_not_be_compared_are_refused(rates: list[float], qualities: list[float], told: str) -> None:
     with pytest.raises(NoCommonQuality, match=told):
         bd_rate(rates, qualities, [1, 2, 3], [0, 1, 2])
+
+
+def test_where_the_first_curve_loses_by_hand() -> None:
+    # log2 of the rates is q, against 2q - 2: dearer up to q = 2, cheaper from there; common from 1 to 4.
+    found = difference([2, 4, 8, 16], [1, 2, 3, 4], [1, 4, 16, 64], [1, 2, 3, 4])
+    assert (found.low, found.high) == (1, 4)
+    ((start, end),) = found.lost
+    assert (start, end) == (1, pytest.approx(2, abs=1e-6))
+    assert found.lost_share == pytest.approx(1 / 3, abs=1e-6)
+    other = difference([1, 4, 16, 64], [1, 2, 3, 4], [2, 4, 8, 16], [1, 2, 3, 4])
+    ((start, end),) = other.lost
+    assert (start, end) == (pytest.approx(2, abs=1e-6), 4)
+    assert other.change == pytest.approx(1 / (1 + found.change) - 1)
+
+
+def test_a_curve_that_is_never_dearer_loses_nowhere_and_its_rival_everywhere() -> None:
+    cheap, dear = ([1, 2, 4], [0, 1, 2]), ([3, 6, 12], [0, 1, 2])
+    assert difference(*cheap, *dear).lost == ()
+    found = difference(*dear, *cheap)
+    assert found.lost == ((0, 2),)
+    assert found.lost_share == 1
+
+
+def test_a_loss_in_the_middle_has_two_ends() -> None:
+    found = difference([1, 6, 8], [0, 1, 2], [2, 4, 16], [0, 1, 2])
+    ((start, end),) = found.lost
+    assert 0 < start < 1 < end < 2

@@ -8,6 +8,7 @@ from importlib import import_module
 import pytest
 
 _SHOWING = (
+    "banded",
     "bitstream.fields",
     "components",
     "core.arena",
@@ -16,14 +17,17 @@ _SHOWING = (
     "core.system",
     "core.world",
     "errors",
+    "packing",
     "plots",
     "quantising",
     "report",
+    "systems.ans",
     "systems.blur",
     "systems.hadamard",
     "systems.klt",
     "systems.metrics",
     "systems.residual",
+    "systems.wavelet",
 )
 
 

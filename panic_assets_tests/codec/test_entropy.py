@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from panic_assets.codec.entropy import Coder
 from panic_assets.codec.errors import UnfitValue, WrongBytes
-from panic_assets.codec.payload import Tables
-from panic_assets.codec.probability import LARGEST_SYMBOL, TABLE_TOTAL
+from panic_assets.codec.probability import LARGEST_SYMBOL, TABLE_TOTAL, symbols_for
 from panic_assets.codec.tables import Table, counted, fitted, geometric, of_model, one_symbol
-from panic_assets_tests.codec.networks import probabilities
+from panic_assets_tests.codec.networks import BASE, DETAIL, probabilities
 
 ANY = st.integers(-(2**31), 2**31 - 1)
 ENDS = st.sampled_from([-(2**31), 2**31 - 1, -1, 0, 1])
@@ -136,12 +135,21 @@ def test_the_coder_uses_exactly_the_frequencies(seed: int) -> None:
         assert found == list(range(len(frequencies)))[-len(found) :]
 
 
-def test_a_learned_models_tables_code_what_its_own_payload_codes() -> None:
-    model, rng = probabilities(), np.random.default_rng(3)
-    classes = rng.integers(0, 64, (500, 3))
-    symbols = rng.integers(-LARGEST_SYMBOL, LARGEST_SYMBOL, classes.shape, np.int32, endpoint=True)
-    coded = Coder(of_model(model.frequencies)).encode(symbols, classes)
-    assert abs(len(coded) - 4 * Tables(model).encode([(classes, symbols)]).size) <= 4
+def test_a_learned_models_symbols_cost_what_its_frequencies_promise() -> None:
+    model, passes = probabilities(), []
+    latents = np.random.default_rng(8).standard_t(3, (BASE + DETAIL, 24, 24)) * 10
+    latents[0, ::5, ::5], latents[1, ::7, ::7] = 1e5, -1e5  # both ends of the tables
+    base = model.base(24, 24, 1, symbols_for(latents[:BASE], passes))
+    model.detail(base, 1, symbols_for(latents[BASE:], passes))
+    coder = Coder(of_model(model.frequencies))
+    data = coder.encode_parts(passes)
+    shares = [model.frequencies[classes, symbols + LARGEST_SYMBOL] / TABLE_TOTAL for classes, symbols in passes]
+    promised = -sum(np.log2(share).sum() for share in shares)
+    assert promised <= 8 * len(data) <= promised * 1.0001 + 64
+    reader = coder.reader(data)
+    assert all(np.array_equal(reader.read(classes), symbols) for classes, symbols in passes)
+    reader.finish()
+    assert {-LARGEST_SYMBOL, LARGEST_SYMBOL} <= {int(s) for _, symbols in passes for s in symbols.ravel()}
 
 
 def _coded() -> tuple[Coder, np.ndarray, np.ndarray, bytes]:

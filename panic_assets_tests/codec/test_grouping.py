@@ -29,9 +29,9 @@ def test_any_classes(drawn: tuple[int, list[int]]) -> None:
     _check(np.array(classes, np.uint8), count)
 
 
-@pytest.mark.parametrize("size", [65535, 65536, 65537, 200_000])
+@pytest.mark.parametrize("size", [8191, 8192, 8193, 65_536, 200_001])
 @pytest.mark.parametrize("kind", ["mixed", "sorted", "seldom"])
-def test_more_than_one_block(size: int, kind: str) -> None:
+def test_more_than_numpy_sorts(size: int, kind: str) -> None:
     rng = np.random.default_rng(size)
     classes = rng.integers(0, 64, size).astype(np.uint8)
     if kind == "sorted":

@@ -16,22 +16,45 @@ from panic_assets.codec.training import images
 from panic_assets_tests.codec.mutations import peak_memory
 from panic_assets_tests.codec.scenes import psnr
 
-_FALL_OF_PSNR, _FALL_OF_BYTES = 2.5, 16
-"""Of one picture from a quality to the next: decibels, bytes. The levels are ordered on average, not for each."""
+_FALL = 0.5
+"""Decibels."""
 
 
-def test_bytes_and_quality_rise_on_average_and_hardly_fall_on_any_picture() -> None:
-    pictures = list(images.generated("validation", "TinyScenes", 64, 8, 11))
+def _pictures() -> list[np.ndarray]:
+    """Of the split by which nothing was tuned: qualities were, by pictures of the other two."""
+    return [
+        *images.generated("test", "TinyScenes", 64, 8, 31),
+        *images.generated("test", "TinyScenesFast", 64, 3, 32),
+        *images.drawn("test", 64, 2, 33),
+    ]
+
+
+def test_bytes_and_psnr_rise_on_every_picture_until_it_is_exact() -> None:
+    pictures = _pictures()
     sizes, likeness = [], []
     for quality in api.QUALITIES:
         files = api.compress_batch(pictures, quality=quality)
         made = api.decompress_batch(files)
         sizes.append(np.array([len(data) for data in files]))
         likeness.append(np.array([psnr(a, b) for a, b in zip(pictures, made, strict=True)]))
-    for steps, fall in ((sizes, _FALL_OF_BYTES), (likeness, _FALL_OF_PSNR)):
-        for lower, higher in pairwise(steps):
-            assert lower.mean() < higher.mean()
-            assert (lower < higher + fall).all()
+    is_exact = [np.isinf(one) for one in likeness]
+    for fall, steps in ((0.0, sizes), (_FALL, likeness)):
+        for number, (done, (lower, higher)) in enumerate(zip(is_exact, pairwise(steps), strict=False)):
+            is_kept = (lower < higher) | (done & (lower == higher))
+            # The first qualities are levels of the transform, of which now and then one tells a picture no better.
+            assert (is_kept | (lower < higher + (fall if number < 3 else 0))).all(), (number, lower, higher)
+            assert is_kept.mean() > 0.9
+    assert likeness[-1].min() > 49
+
+
+def test_the_shipped_networks_draw_the_same_alone_and_in_a_batch() -> None:
+    rng = np.random.default_rng(5)
+    pictures = [*images.drawn("test", 64, 5, 35), *rng.integers(0, 256, (2, 39, 50, 3), np.uint8)]
+    for quality in (1, 4, 9):
+        files = [api.compress(picture, quality=quality) for picture in pictures]
+        assert api.compress_batch(pictures, quality=quality) == files
+        together = api.decompress_batch(files)
+        assert all(np.array_equal(api.decompress(data), made) for data, made in zip(files, together, strict=True))
 
 
 def test_a_short_file_can_not_claim_a_large_busy_picture() -> None:

@@ -16,6 +16,7 @@ import yaml
 from panic_assets import definitions
 from panic_assets.defs.assets import GPU_POOL
 from panic_assets.lake.analysis_rules import DISTANCES, soundness_of
+from panic_assets.lake.codec_rules import CODEC_RULES
 from panic_assets.lake.rules import RULES
 from panic_assets.lake.study_rules import DOUBTS, TIES
 from panic_assets_tests.laboratory import ANALYSED, PARTITIONED
@@ -76,10 +77,18 @@ GRAPH: dict[str, tuple[str, set[str], bool, set[str], set[str]]] = {
     ),
     "catalog": (
         "catalog",
-        {*PARTITIONED, *ANALYSED, "clusters", "compaction", "study_comparison"},
+        {*PARTITIONED, *ANALYSED, "clusters", "compaction", "codec_report", "study_comparison"},
         False,
         {"duckdb"},
         set(),
+    ),
+    "codec_rate_distortion": ("codec", {"images"}, True, {"parquet"}, {"rates_are_sound"}),
+    "codec_report": (
+        "codec",
+        {"codec_rate_distortion"},
+        True,
+        {"parquet"},
+        {"comparisons_are_of_measured_codecs"},
     ),
     "study_trials": (
         "studies",
@@ -146,7 +155,9 @@ def test_the_module_gives_one_set_of_definitions_to_the_code_server() -> None:
     pointer = CodePointer.from_module("panic_assets.definitions", target.attribute, working_directory=None)
     repository = initialize_repository_def_from_pointer(pointer)
     assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == {*GRAPH, *ANALYSED}
-    assert {"experiment", "nightly", "study", "live_ingestion"} <= {job.name for job in repository.get_all_jobs()}
+    assert {"experiment", "nightly", "study", "codec", "live_ingestion"} <= {
+        job.name for job in repository.get_all_jobs()
+    }
     assert {schedule.name for schedule in repository.schedule_defs} == {"nightly", "live_runs_going_on"}
     sensors = {"experiment_files", "study_files", "failures", "follow_updates", "live_runs"}
     assert {sensor.name for sensor in repository.sensor_defs} == sensors
@@ -177,16 +188,16 @@ def test_every_rule_is_a_check_that_blocks_but_for_doubts_about_studies(built: d
     specs = [spec for checks in built.asset_checks or [] for spec in checks.check_specs]
     analysed = [soundness_of(name) for name in ANALYSED]
     telling = {rule.name for rule in DOUBTS} | {"mlflow_agrees"}
-    blocking = sorted(rule.name for rule in (*RULES, DISTANCES, *analysed, *TIES))
+    blocking = sorted(rule.name for rule in (*RULES, DISTANCES, *analysed, *CODEC_RULES, *TIES))
     assert sorted(spec.name for spec in specs if spec.blocking) == blocking
     assert {spec.name for spec in specs if not spec.blocking} == telling
     assert all(spec.description for spec in specs)
 
 
-def test_assets_that_use_models_share_a_pool(built: dg.Definitions) -> None:
+def test_assets_that_use_models_or_take_times_share_a_pool(built: dg.Definitions) -> None:
     graph = built.resolve_asset_graph()
     pooled = {key.to_user_string() for key in graph.get_all_asset_keys() if GPU_POOL in (graph.get(key).pools or set())}
-    assert pooled == {"invocations", "images", "outcomes", "embeddings"}
+    assert pooled == {"invocations", "images", "outcomes", "embeddings", "codec_rate_distortion"}
 
 
 def test_resources_can_be_replaced() -> None:

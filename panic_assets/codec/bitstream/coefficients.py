@@ -13,6 +13,7 @@ from panic_assets.codec.bitstream.fields import Fields, number
 from panic_assets.codec.components import Band
 from panic_assets.codec.entropy import Coder
 from panic_assets.codec.errors import WrongBytes
+from panic_assets.codec.grouping import Grouping
 from panic_assets.codec.lifting import MOST_LEVELS
 from panic_assets.codec.tables import fitted, read_tables, write_tables
 
@@ -30,8 +31,11 @@ def encode(coefficients: np.ndarray, levels: int) -> bytes:
     channels, height, width = coefficients.shape
     walk(channels, height, width, levels, look)
     classes, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    count = int(classes.max()) + 1
+    grouping = Grouping.by(classes.astype(np.uint8), count)
+    ordered, places = grouping.sorted(values), dict(grouping.groups)
     # A class that does not occur gets the shortest table that can be written.
-    tables = [fitted(values[classes == name]) for name in range(int(classes.max()) + 1)]
+    tables = [fitted(ordered[places.get(name, slice(0))]) for name in range(count)]
     return number(levels) + number(len(tables)) + write_tables(tables) + Coder(tables).encode_parts(parts)
 
 

@@ -76,9 +76,11 @@ def _outside(band: Band, sizes: dict[tuple[int, int, str], np.ndarray]) -> tuple
     for key, halvings, weight in places:
         if (other := sizes.get(key)) is None:
             continue
-        down = np.minimum(rows >> halvings, other.shape[0] - 1)
-        along = np.minimum(columns >> halvings, other.shape[1] - 1)
-        total += weight * other[down[:, None], along]
+        if halvings or other.shape != total.shape:
+            down = np.minimum(rows >> halvings, other.shape[0] - 1)
+            along = np.minimum(columns >> halvings, other.shape[1] - 1)
+            other = other.take(down, 0).take(along, 1)
+        total += weight * other
         weights += weight
     return total, weights
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from panic_assets.codec import lossless
+from panic_assets.codec import lossless, refining
 from panic_assets.codec.bitstream import coefficients
 from panic_assets.codec.bitstream.fields import CHECKSUM_BYTES, Fields, checksum, part
 from panic_assets.codec.bitstream.head import Head, seal
@@ -25,13 +25,16 @@ _WITH_RESIDUAL = 16  # bits 0 to 3 of the options are the level
 Draw = Callable[[bytes, bytes, int], np.ndarray]
 """Given a model's identity, the bytes of latents and the level: the picture, uint8 (h, w, 3)."""
 
+Addition = int | refining.Way
+"""What is added to a transform: the layer of a step, 1 for exactly and 0 for none, or the one that comes so far."""
+
 
 class OtherArithmetic(CodecError, ArithmeticError):
     """A file that promises exact pixels, on a machine whose floating point makes others of the same latents."""
 
 
 @dataclass(frozen=True)
-class _Body:
+class Body:
     """What stands behind the head. ``exact_sum`` is empty unless the step is 1; layers are where there are none."""
 
     identity: bytes
@@ -54,7 +57,7 @@ def write(
     channels: int,
     identity: bytes,
     level: int,
-    step: int,
+    addition: Addition,
     latents: bytes,
     drawn: Callable[[], np.ndarray],
 ) -> bytes:
@@ -66,21 +69,21 @@ def write(
         channels: 1, 3 or 4.
         identity: the model's.
         level: of the transform, 0 to 15.
-        step: of the layer that codes what the transform left: 1 for exactly, 0 for none. Where it would not come
-            nearer to the picture at this step, the file is the one without.
+        addition: the layer that codes what the transform left. Where it would not come nearer to the picture, the
+            file is the one without.
         latents: the transform's bytes.
-        drawn: what a decoder will make of them, uint8 (h, w, 3); asked for only with a step.
+        drawn: what a decoder will make of them, uint8 (h, w, 3); asked for only with an addition.
     """
-    samples, layers = np.atleast_3d(picture), []
-    if step:
+    samples, layers, step = np.atleast_3d(picture), [], 0
+    if addition:
         missing = _planes(samples[:, :, :3]) - _planes(_seen(drawn(), channels))
-        levels = lossless.levels_for(*missing.shape[1:])
-        found = lossless.transform(missing, levels, step)
-        left = missing - lossless.restore(found, levels, step)
-        if step == 1 or np.square(left).sum() < np.square(missing).sum():
-            layers.append(coefficients.encode(found, levels))
+        if isinstance(addition, int):
+            layer = refining.with_step(missing, addition)
         else:
-            step = 0
+            layer = refining.part_of_the_way(missing, addition)
+        if layer:
+            step = layer.step
+            layers.append(coefficients.encode(layer.coefficients, layer.levels))
     if channels == 4:
         layers.append(lossless.encode_picture(samples[:, :, 3]))
     body = identity[:IDENTITY_BYTES]
@@ -102,8 +105,14 @@ def read(head: Head, fields: Fields, draw: Draw, exact: bool) -> np.ndarray:
         OtherArithmetic: where a file promises exact pixels, ``exact`` is set, and others come out.
         CodecError: whatever ``draw`` raises.
     """
-    body, size = _read(head, fields), (head.height, head.width)
-    planes = _planes(_seen(draw(body.identity, body.latents, head.options % LEVELS), head.channels))
+    body = body_of(head, fields)
+    return picture_of(head, body, draw(body.identity, body.latents, head.options % LEVELS), exact)
+
+
+def picture_of(head: Head, body: Body, drawn: np.ndarray, exact: bool) -> np.ndarray:
+    """The picture of a body whose latents are ``drawn``. Raises: as :func:`read`."""
+    size = head.height, head.width
+    planes = _planes(_seen(drawn, head.channels))
     if body.step:
         planes = planes + lossless.decode(body.residual, len(planes), *size, body.step)
     picture = np.ascontiguousarray(np.clip(planes, 0, 255).transpose(1, 2, 0), np.uint8)
@@ -119,7 +128,7 @@ def read(head: Head, fields: Fields, draw: Draw, exact: bool) -> np.ndarray:
 
 def describe(head: Head, fields: Fields) -> dict[str, Any]:
     """Level, step, model and sizes."""
-    body = _read(head, fields)
+    body = body_of(head, fields)
     return {
         "level": head.options % LEVELS,
         "residual_step": body.step or None,
@@ -131,7 +140,8 @@ def describe(head: Head, fields: Fields) -> dict[str, Any]:
     }
 
 
-def _read(head: Head, fields: Fields) -> _Body:
+def body_of(head: Head, fields: Fields) -> Body:
+    """What stands behind a head. Raises: :class:`~panic_assets.codec.errors.WrongBytes`."""
     if head.options >= 2 * _WITH_RESIDUAL:
         raise WrongBytes(f"options {head.options} of a layered picture: {2 * _WITH_RESIDUAL - 1} is the most")
     identity = fields.take(IDENTITY_BYTES, "model's identity")
@@ -143,7 +153,7 @@ def _read(head: Head, fields: Fields) -> _Body:
     found = {name: fields.part(name) for name in names[:-1]} | {names[-1]: fields.rest()}
     if not all(found[name] for name in names[1:]):
         raise WrongBytes("the bytes end before the layers in whole numbers")
-    return _Body(identity, step, exact_sum, *(found.get(name, b"") for name in ("latents", "residual", "alpha")))
+    return Body(identity, step, exact_sum, *(found.get(name, b"") for name in ("latents", "residual", "alpha")))
 
 
 def _seen(drawn: np.ndarray, channels: int) -> np.ndarray:

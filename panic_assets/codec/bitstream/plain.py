@@ -19,15 +19,35 @@ _FORMS = ("raw", "deflated", "deflated differences")
 _MOST = 1033
 """Bytes that deflate can make of one, at the most."""
 
+_AT_ONCE = 1 << 14
+_LARGE = 1 << 16  # bytes of samples from which on a hasty look is worth its while before they are packed well
+_MOST_AROUND = 32  # bytes of a head and a checksum
+
 
 def encode(picture: np.ndarray, channels: int) -> bytes:
     """The shortest plain file of a picture."""
-    samples = np.atleast_3d(picture)
-    across = np.diff(samples, axis=1, prepend=samples[:, :1] * 0)  # wraps, and so does the sum
-    bodies = [samples.tobytes(), _deflated(samples), _deflated(across)]
-    form = min(range(len(bodies)), key=lambda number: len(bodies[number]))
+    found = encode_within(picture, channels, picture.size + _MOST_AROUND)
+    assert found is not None, "raw samples are never longer"
+    return found
+
+
+def encode_within(picture: np.ndarray, channels: int, most: int) -> bytes | None:
+    """The shortest plain file of a picture; None if it has more than ``most`` bytes."""
     height, width = picture.shape[:2]
-    return seal(Head(PLAIN, height, width, channels, form), bodies[form])
+    samples = np.atleast_3d(picture)
+
+    def sealed(form: int, body: bytes) -> bytes:
+        return seal(Head(PLAIN, height, width, channels, form), body)
+
+    around = len(sealed(0, b""))
+    room = min(samples.size, most - around)
+    chosen: tuple[int, bytes] | None = (0, samples.tobytes()) if samples.size <= room else None
+    for form in (1, 2):
+        # Differences wrap, and so does their sum.
+        shown = samples if form == 1 else np.diff(samples, axis=1, prepend=samples[:, :1] * 0)
+        body = _deflated(shown, room if chosen is None else len(chosen[1]) - 1)
+        chosen = chosen if body is None else (form, body)
+    return sealed(*chosen) if chosen else None
 
 
 def decode(head: Head, fields: Fields, model: Any, exact: bool) -> np.ndarray:
@@ -55,9 +75,18 @@ def _form(head: Head) -> str:
     return _FORMS[head.options]
 
 
-def _deflated(samples: np.ndarray) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return packer.compress(np.ascontiguousarray(samples).tobytes()) + packer.flush()
+def _deflated(samples: np.ndarray, most: int) -> bytes | None:
+    """Given up as soon as there are more than ``most`` bytes: few pictures are simple enough."""
+    data = memoryview(samples.tobytes())
+    if len(data) > _LARGE and len(zlib.compress(data, 1)) > 2 * most + _LARGE:
+        return None
+    packer, made = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS), bytearray()
+    for start in range(0, len(data), _AT_ONCE):
+        made += packer.compress(data[start : start + _AT_ONCE])
+        if len(made) > most:
+            return None
+    made += packer.flush()
+    return bytes(made) if len(made) <= most else None
 
 
 def _inflated(data: bytes, size: int) -> bytes:

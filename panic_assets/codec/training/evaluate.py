@@ -19,15 +19,15 @@ from PIL import Image
 
 from panic_assets.codec import metrics
 from panic_assets.codec.bd_rate import NoCommonQuality, bd_rate
-from panic_assets.codec.latent_model import LatentModel, grid
-from panic_assets.codec.payload import Tables
+from panic_assets.codec.containers import payload_bytes
+from panic_assets.codec.latent import LearnedModel
 from panic_assets.codec.training import images
 from panic_assets.codec.training.transform import LEVELS
 from panic_assets.models.bundled.contrast import image_vectors
 from panic_assets.paths import project_dir
 
 HEADER = 16
-"""Bytes that a stream's own header is taken to cost, beside its words."""
+"""Bytes that a stream's own header is taken to cost, beside its symbols."""
 
 QUALITIES = (3, 8, 15, 22, 30, 38, 46, 54, 62, 70, 78, 86, 94)
 MEASURES = ("ms_ssim_db", "drift_db", "psnr_db")
@@ -38,25 +38,21 @@ Codec = Callable[[np.ndarray], Coded]
 
 
 class Shipped:
-    """The exported model in a folder, with the coder that turns its symbols into words."""
+    """The exported model in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._model = LatentModel(folder, torch.get_num_threads())
-        self._tables = Tables(self._model.probabilities)
+        self._model = LearnedModel(folder, torch.get_num_threads())
 
     def at_all_levels(self) -> list[Codec]:
         """The codec at each of its levels."""
         return [partial(self.code, level=level) for level in range(LEVELS)]
 
     def code(self, picture: np.ndarray, level: int) -> Coded:
-        """Encode, decode from the words alone, and measure; ``picture`` is uint8 (h, w, 3)."""
-        found = self._model.find(picture, level)
-        words = self._tables.encode(found.passes)
-        probabilities, read = self._model.probabilities, self._tables.reader(words)
-        base = probabilities.base(*grid(*picture.shape[:2]), level, read)
-        latents = np.concatenate([base, probabilities.detail(base, level, read)])
-        assert np.array_equal(latents, found.latents), "a stream must decode to what its encoder knew"
-        return words.nbytes + HEADER, words.nbytes, self._model.draw(latents, level, *picture.shape[:2])
+        """Encode, decode from the bytes alone, and measure; ``picture`` is uint8 (h, w, 3)."""
+        data, draw = self._model.encode(picture[None], level)[0]
+        decoded = self._model.decode([data], picture.shape[0], picture.shape[1], level)[0]
+        assert np.array_equal(decoded, draw()), "a stream must decode to what its encoder knew"
+        return len(data) + HEADER, len(data), decoded
 
 
 def by_pillow(picture: np.ndarray, form: str, quality: int, **options: Any) -> Coded:
@@ -65,7 +61,7 @@ def by_pillow(picture: np.ndarray, form: str, quality: int, **options: Any) -> C
     Image.fromarray(picture).save(file, form, quality=quality, **options)
     data = file.getvalue()
     decoded = np.asarray(Image.open(file).convert("RGB"))
-    return len(data), _media_bytes(data) if form == "AVIF" else len(data), decoded
+    return len(data), payload_bytes(data) if form == "AVIF" else len(data), decoded
 
 
 def at_qualities(form: str, **options: Any) -> list[Codec]:
@@ -155,17 +151,6 @@ def _rate(ours: list[dict[str, float]], theirs: list[dict[str, float]], measure:
         return bd_rate(*([point[key] for point in points] for points in (ours, theirs) for key in (size, measure)))
     except NoCommonQuality:
         return None
-
-
-def _media_bytes(data: bytes) -> int:
-    """Bytes inside the ``mdat`` boxes of an ISO base media file."""
-    place, found = 0, 0
-    while place + 8 <= len(data):
-        size, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
-        size = size or len(data) - place
-        found += size - 8 if kind == b"mdat" else 0
-        place += max(size, 8)
-    return found
 
 
 class _Drift:

@@ -85,7 +85,7 @@ def count_frequencies(folder: Path, pictures: Sequence[np.ndarray]) -> np.ndarra
     counts = np.zeros(CLASSES * width)
     for number, picture in enumerate(pictures):
         for level in range(number % 4, LEVELS, 4):
-            for classes, symbols in model.find(picture, level).passes:
+            for classes, symbols in model.find(picture[None], level)[0].passes:
                 counts += np.bincount((classes * width + symbols + LARGEST_SYMBOL).ravel(), minlength=counts.size)
     return frequencies(counts.reshape(CLASSES, width))
 

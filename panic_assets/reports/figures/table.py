@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from panic_assets.lake import Lake
+from panic_assets.reports.codec.figures import TITLE, rates_figure
 from panic_assets.reports.figures import generic
 from panic_assets.reports.figures.clusters import cluster_sizes, cluster_timeline, transition_graph
 from panic_assets.reports.figures.diagrams import barcodes, entropy_violins, persistence_scatter
@@ -114,6 +115,12 @@ FIGURES: dict[str, FigureSpec] = {
         ("transitions",),
         transition_graph,
         "cluster_dynamics",
+    ),
+    "codecs": FigureSpec(
+        TITLE,
+        "Likeness of copies, and drift of their embeddings, against bytes; `panic codec report` measures them first.",
+        ("codec_rates",),
+        rates_figure,
     ),
 }
 

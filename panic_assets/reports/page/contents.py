@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from panic_assets.codec.rates import NotMeasured
 from panic_assets.dynamics.corpus import Corpus, Run, load_corpus
 from panic_assets.lake import Lake
+from panic_assets.reports.codec.article import article
+from panic_assets.reports.codec.contents import measured_in
 from panic_assets.reports.page.maps import map_of
 from panic_assets.reports.page.thumbnails import Sheet, sheet_of
 from panic_assets.reports.summary import summarise
@@ -26,10 +29,14 @@ _CURVES_OF_ANALYSIS = 24
 
 @dataclass(frozen=True)
 class Contents:
-    """``values`` are plain JSON; ``sheet`` holds the thumbnails that they point to by number."""
+    """``values`` are plain JSON; ``sheet`` holds the thumbnails that they point to by number.
+
+    ``codec`` is HTML: what was measured of codecs, empty where nothing was.
+    """
 
     values: dict[str, Any]
     sheet: Sheet | None
+    codec: str = ""
 
 
 def contents_of(lake: Lake, experiment: str, runs_drawn: int = RUNS_DRAWN) -> Contents:
@@ -74,7 +81,14 @@ def contents_of(lake: Lake, experiment: str, runs_drawn: int = RUNS_DRAWN) -> Co
         "statistics": _statistics(lake, experiment),
         "events": lake.read("events", experiment, columns=["kind"]).num_rows,
     }
-    return Contents(values, sheet)
+    return Contents(values, sheet, _codec(lake, experiment))
+
+
+def _codec(lake: Lake, experiment: str) -> str:
+    try:
+        return article(measured_in(lake, experiment))
+    except NotMeasured:
+        return ""
 
 
 def _drawn(runs: Sequence[Run], most: int) -> list[Run]:

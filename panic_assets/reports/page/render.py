@@ -12,6 +12,7 @@ from typing import Any
 from panic_assets.dynamics.analyses import ANALYSES
 from panic_assets.lake import Lake
 from panic_assets.lake.durable import replace_file
+from panic_assets.reports.codec.article import style
 from panic_assets.reports.page.contents import Contents, contents_of
 
 #: Colours told apart by colour-blind readers too (P. Tol's "bright" scheme), light enough for dark pages.
@@ -56,9 +57,11 @@ def page(shown: Sequence[Contents]) -> str:
         lstrip_blocks=True,
     )
     parts = resources.files("panic_assets.reports.page") / "parts"
+    codecs = [(one.values["experiment"], one.codec) for one in shown if one.codec]
     return environment.get_template("page.html.j2").render(
         experiments=[one.values for one in shown],
-        style=(parts / "page.css").read_text(encoding="utf-8"),
+        style=(parts / "page.css").read_text(encoding="utf-8") + (style() if codecs else ""),
+        codecs=codecs,
         script=(parts / "page.js").read_text(encoding="utf-8"),
         data=_for_script(shown),
         analyses=[{"name": a.name, "title": a.title, "description": a.description} for a in ANALYSES],

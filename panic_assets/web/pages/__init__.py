@@ -7,6 +7,7 @@ from panic_assets.web.pages import (
     account,
     admin,
     assets,
+    codec,
     installations,
     login,
     networks,
@@ -20,7 +21,7 @@ from panic_assets.web.security.policy import GuardedRouter
 
 router = GuardedRouter(include_in_schema=False)
 # Networks before public: /networks/new is no network called "new".
-for _module in (assets, login, networks, installations, account, admin, terminal, watchers, studies, public):
+for _module in (assets, login, networks, installations, account, admin, terminal, watchers, studies, codec, public):
     router.include_router(_module.router)
 
 __all__ = ["error_page", "router"]

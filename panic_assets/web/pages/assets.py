@@ -56,9 +56,12 @@ def build() -> str:
 @cache
 def _files() -> dict[str, tuple[bytes, str]]:
     found = {}
-    # The articles about studies look and work alike here and in reports, which bring their own style and script.
-    shared = resources.files("panic_assets.reports.study") / "shared"
-    for file in (*(resources.files("panic_assets.web") / "static").iterdir(), *shared.iterdir()):
+    # Articles about studies and codecs look alike here and in reports, which bring their own style and script.
+    shared = [resources.files(f"panic_assets.reports.{room}") / "shared" for room in ("study", "codec")]
+    for file in (
+        *(resources.files("panic_assets.web") / "static").iterdir(),
+        *(file for folder in shared for file in folder.iterdir()),
+    ):
         if file.name.rpartition(".")[2] in _TYPES:
             data = file.read_bytes()
             found[file.name] = data, f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'

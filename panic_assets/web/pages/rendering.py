@@ -46,6 +46,7 @@ _FOR_OPERATORS = (
     ("/networks", "My networks"),
     ("/installations", "Installations"),
     ("/studies", "Studies"),
+    ("/codec", "Codecs"),
     ("/account", "Account"),
 )
 

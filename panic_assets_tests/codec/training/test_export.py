@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from panic_assets.codec.latent_model import LatentModel, NoCodecModel, grid
-from panic_assets.codec.payload import Tables
+from panic_assets.codec.latent import LearnedModel
+from panic_assets.codec.latent_model import LatentModel, NoCodecModel
 from panic_assets.codec.probability import CLASSES, LARGEST_SYMBOL, ONE, TABLE_TOTAL, symbols_for
 from panic_assets.codec.training import evaluate, export, images
 from panic_assets.codec.training.fit import Codec
@@ -79,17 +79,14 @@ def test_frequencies_are_whole_and_never_nothing() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (9, 30), (64, 64)])
-def test_any_picture_decodes_from_its_words(folder: Path, height: int, width: int) -> None:
+def test_any_picture_decodes_from_its_bytes(folder: Path, height: int, width: int) -> None:
     picture = images.pattern_pictures(64, 1, height)[0][:height, :width]
-    model = LatentModel(folder)
-    tables = Tables(model.probabilities)
+    model = LearnedModel(folder)
     for level in (0, LEVELS - 1):
-        found = model.find(picture, level)
-        read = tables.reader(tables.encode(found.passes))
-        base = model.probabilities.base(*grid(height, width), level, read)
-        latents = np.concatenate([base, model.probabilities.detail(base, level, read)])
-        assert np.array_equal(latents, found.latents)
-        assert model.draw(latents, level, height, width).shape == picture.shape
+        data, draw = model.encode(picture[None], level)[0]
+        made = model.decode([data], height, width, level)[0]
+        assert made.shape == picture.shape
+        assert np.array_equal(made, draw())
 
 
 def test_the_comparison_names_every_rival_and_measure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

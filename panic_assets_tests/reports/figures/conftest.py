@@ -17,6 +17,7 @@ from panic_assets.lake import Lake
 from panic_assets.loop.embedding import embed_experiment
 from panic_assets.loop.planning import resolve_models
 from panic_assets.topology.stage import persist_experiment
+from panic_assets_tests.codec import measured
 from panic_assets_tests.loop.parts import experiment, plain_pool, registry, run
 
 NETWORKS = ("DummyT2I -> DummyI2T", "DummyT2I -> DummyI2I -> DummyI2T", "DummyT2T")
@@ -47,6 +48,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         Analysis("sweet", "Sweet", "Known.", sweet),
     ):
         analyse(made, "small", one)
+    measured.fill(made, "small")
     return made
 
 
