@@ -60,8 +60,9 @@ def test_a_picture_by_a_vae_and_what_the_file_tells() -> None:
     assert "method vae, level 11, residual in steps of " in typed("codec", "info", "b.plc")
     made = document("codec", "decode", "a.plc", "--model", folder, "--force")
     assert made == {"file": "a.png", "shape": [40, 56, 3]}
+    typed("codec", "encode", "a.png", "foreign.plc", "--model", str(exported("kl").folder))
     with pytest.raises(MissingModel, match="give its folder"):
-        typed("codec", "decode", "a.plc", "b.png")
+        typed("codec", "decode", "foreign.plc", "b.png")
     with pytest.raises(WrongModel, match=exported("kl").identity[:8]):
         typed("codec", "decode", "a.plc", "b.png", "--model", str(exported("kl").folder))
     assert not Path("b.png").exists()
