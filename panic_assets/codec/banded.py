@@ -46,10 +46,14 @@ class Coded:
 
 def encode(symbols: np.ndarray, sizes: Sequence[int]) -> Coded:
     """Integers (n,), band after band, of which each band has so many as ``sizes`` says."""
-    of_bands = _tables_of(symbols, sizes)
-    classes = _classes(of_bands, sizes)
-    tables = [fitted(symbols[classes == number]) for number in range(max(of_bands) + 1)]
-    return Coded(tables, of_bands, Coder(tables).encode(symbols, classes))
+    bands = np.split(symbols, np.cumsum(sizes)[:-1])
+    of_bands = _tables_of(bands)
+    alike = (
+        [band for band, own in zip(bands, of_bands, strict=True) if own == number]
+        for number in range(max(of_bands) + 1)
+    )
+    tables = [fitted(np.concatenate(some)) for some in alike]
+    return Coded(tables, of_bands, Coder(tables).encode(symbols, _classes(of_bands, sizes)))
 
 
 def decode(coded: Coded, sizes: Sequence[int]) -> np.ndarray:
@@ -89,10 +93,9 @@ def read_numbers(reader: BitReader, kinds: Sequence[str]) -> list[int]:
     return numbers
 
 
-def _tables_of(symbols: np.ndarray, sizes: Sequence[int]) -> tuple[int, ...]:
+def _tables_of(bands: Sequence[np.ndarray]) -> tuple[int, ...]:
     """For each band the number of its table: bands of about the same mean magnitude have one."""
-    parts = np.split(np.abs(symbols), np.cumsum(sizes)[:-1])
-    means = np.array([max(part.mean() if part.size else 0.0, _LEAST_MEAN) for part in parts])
+    means = np.array([max(np.abs(band).mean() if band.size else 0.0, _LEAST_MEAN) for band in bands])
     octaves = np.rint(np.log2(means) * _CLASSES_PER_OCTAVE).astype(int)
     most = -np.sort(-np.unique(octaves))[:CLASSES]  # of more, which no picture has yet had, the smallest share one
     return tuple(int(number) for number in np.searchsorted(most[::-1], octaves).clip(0, len(most) - 1))

@@ -73,7 +73,7 @@ def codec_rate_distortion(
 )
 @patient
 def codec_report(context: dg.AssetExecutionContext, laboratory: Laboratory) -> dg.MaterializeResult:
-    """Table ``codec_comparisons``, and the file ``reports/codec-<experiment>.html``."""
+    """Table ``codec_comparisons``, and the page ``reports/<experiment>.codec.html``."""
     from panic_assets.codec.rates import COMPARISONS, compare_experiment
     from panic_assets.codec.verdicts import headline
     from panic_assets.reports.codec.contents import report_path

@@ -25,8 +25,9 @@ FIGURES = {"images", "embeddings", "persistence_diagrams", "clusters"}
 Ran = tuple[Path, dg.DagsterInstance, dg.ExecuteInProcessResult]
 
 
-#: Tables that an experiment without trouble leaves empty, and those of analyses, which have tests of their own.
-CALM = {"events", "sounds", "run_statistics", "dynamics", "curves", "transitions"}
+#: Tables that an experiment without trouble leaves empty, those of analyses, which have tests of their own, and those
+#: of codecs, which nothing but a person asks for.
+CALM = {"events", "sounds", "run_statistics", "dynamics", "curves", "transitions", "codec_rates", "codec_comparisons"}
 CALM |= {table for table, spec in TABLES.items() if table.startswith("imported_") or spec.of_study}
 
 

@@ -21,6 +21,7 @@ _MOST = 1033
 
 _AT_ONCE = 1 << 14
 _LARGE = 1 << 16  # bytes of samples from which on a hasty look is worth its while before they are packed well
+_SLACK = 1 << 14  # bytes by which haste may be worse, beside a factor of 2: runs of one colour take it more
 _MOST_AROUND = 32  # bytes of a head and a checksum
 
 
@@ -78,9 +79,13 @@ def _form(head: Head) -> str:
 def _deflated(samples: np.ndarray, most: int) -> bytes | None:
     """Given up as soon as there are more than ``most`` bytes: few pictures are simple enough."""
     data = memoryview(samples.tobytes())
-    if len(data) > _LARGE and len(zlib.compress(data, 1)) > 2 * most + _LARGE:
+    if len(data) > _LARGE and _packed(data, 1, 2 * most + _SLACK) is None:
         return None
-    packer, made = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS), bytearray()
+    return _packed(data, 9, most)
+
+
+def _packed(data: memoryview, effort: int, most: int) -> bytes | None:
+    packer, made = zlib.compressobj(effort, zlib.DEFLATED, -zlib.MAX_WBITS), bytearray()
     for start in range(0, len(data), _AT_ONCE):
         made += packer.compress(data[start : start + _AT_ONCE])
         if len(made) > most:
