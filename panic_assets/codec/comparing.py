@@ -111,7 +111,11 @@ def measure_all(
 
     Raises: whatever a codec does.
     """
-    return list(_measured_in_turn(tried, pictures, drift, tell))
+    from threadpoolctl import threadpool_limits
+
+    # Threads of BLAS that wait for small products count as processor time, and do nothing.
+    with threadpool_limits(1):
+        return list(_measured_in_turn(tried, pictures, drift, tell))
 
 
 def measure(setting: Setting, pictures: Iterable[np.ndarray], drift: Drift | None = None) -> Row:
