@@ -45,7 +45,7 @@ def of_experiment(text: str, limit: int) -> tuple[list[np.ndarray], str]:
         raise PanicError(f"experiment {name} has no pictures; give another one, or a folder")
     stored = shelf.encoded(_spread(hashes, limit))
     words = f"{len(stored)} of {len(hashes)} pictures of experiment {name}"
-    lossy = sorted({form for form, _ in stored.values() if not images.is_lossless(form)})
+    lossy = sorted({form for form, _ in stored.values() if not images.kept_all(form)})
     if lossy:
         words += f"; they were stored as {', '.join(lossy)}, so what was lost then counts for nobody"
     return [images.decode(data) for _, data in stored.values()], words

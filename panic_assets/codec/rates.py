@@ -64,7 +64,7 @@ def sample_of(lake: Lake, experiment: str, count: int = PICTURES) -> Sample:
     """
     rows = lake.read("images", experiment, columns=["image_hash", "format"])
     forms = rows.column("format").to_pylist()
-    lossless = {form: images.is_lossless(form) for form in set(forms)}
+    lossless = {form: images.kept_all(form) for form in set(forms)}
     hashes = [one for one, form in zip(rows.column("image_hash").to_pylist(), forms, strict=True) if lossless[form]]
     if not hashes:
         lossy = ", ".join(sorted(lossless))

@@ -56,6 +56,15 @@ def is_lossless(format: str) -> bool:
     return _form(format).is_lossless
 
 
+def kept_all(label: str) -> bool:
+    """Whether a picture that the lake has under this label is pixel for pixel what its model gave.
+
+    Beside the formats there are labels of pictures from elsewhere, such as ``webp``: kinds without a quality, and
+    ``unknown``. Of these nobody knows what was lost.
+    """
+    return label in FORMATS and FORMATS[label].is_lossless
+
+
 def identity(format: str) -> str:
     """The format, and of one that another room codes also what is read back depends on besides, such as its model.
 

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from panic_assets.lake import images
-from panic_assets.lake.errors import CorruptImage, LakeError, UnreadableImage
+from panic_assets.lake.errors import CorruptImage, UnreadableImage
 from panic_assets.loop.cycles import Cycle, CycleDetector
 from panic_assets.loop.ids import invocation_id, noise_number
 from panic_assets.upkeep.findings import EXAMPLES, Finding, Severity
@@ -113,11 +113,7 @@ def _flaw(row: dict[str, Any]) -> tuple[str | None, _Why]:
         return f"(width, height, bytes) are {size}, not {told}", "damaged"
     if images.pixel_hash(pixels) == row["image_hash"]:
         return None, "damaged"
-    try:
-        is_lossy = not images.is_lossless(row["format"])
-    except LakeError:
-        return f"of no known format {row['format']!r}", "damaged"
-    return "other pixels than its hash says", "other_decoder" if is_lossy else "damaged"
+    return "other pixels than its hash says", "damaged" if images.kept_all(row["format"]) else "other_decoder"
 
 
 def runs(connection: duckdb.DuckDBPyConnection, experiment: str) -> list[Finding]:

@@ -22,13 +22,13 @@ from panic_assets.upkeep.survey import AGAIN
 from panic_assets.upkeep.truths import HINTS, OF_STUDY, STUDIED, Judged, null_keys, repeated_keys
 
 _REMEDIES = {
-    "broken": f"{AGAIN} puts the rows aside, then `panic run {{name}}`",
-    "to_do": "panic run {name}",
+    "broken": f"{AGAIN} puts the rows aside, then `{{command}}`",
+    "to_do": "{command}",
     "hint": "nothing need be done; a run may still come to use them",
 }
 
-#: What makes rows again that no run makes, by their table.
-_MAKERS = {"codec_rates": "panic codec report {name}", "codec_comparisons": "panic codec report {name}"}
+#: What makes rows of a table again, where a run does not.
+_COMMANDS = {"codec_rates": "panic codec report", "codec_comparisons": "panic codec report"}
 
 _STUDY_REMEDIES = {
     "broken": f"{AGAIN} puts the rows aside, then `panic study run {{name}}` writes them again",
@@ -80,8 +80,8 @@ def judged_by(
             )
             return
         if not verdict.holds:
-            remedy = _REMEDIES[severity].replace("panic run {name}", _MAKERS.get(rule.asset, "panic run {name}"))
-            remedy = remedy.format(name=name or "EXPERIMENT")
+            command = f"{_COMMANDS.get(rule.asset, 'panic run')} {name or 'EXPERIMENT'}"
+            remedy = _REMEDIES[severity].format(command=command)
             yield Finding(
                 rule.name,
                 severity,

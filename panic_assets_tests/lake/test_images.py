@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from panic_assets.lake import CorruptImage, LakeError
-from panic_assets.lake.images import decode, encode, is_lossless, pixel_hash, uniform_or_black
+from panic_assets.lake.images import decode, encode, is_lossless, kept_all, pixel_hash, uniform_or_black
 
 FORMATS = ["webp-lossless", "png", "webp-80", "avif-70", "jpeg-95", "latent-lossless", "latent-12"]
 pictures = arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3)))
@@ -37,6 +37,16 @@ def test_formats_give_back_a_like_picture(picture, format):
     # Noise, since simple pictures may be kept exactly by a format that need not.
     noise = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
     assert is_lossless(format) == np.array_equal(decode(encode(noise, format)), noise)
+
+
+@pytest.mark.parametrize("label", ["webp-lossless", "png", "latent-lossless"])
+def test_what_kept_all_is_known_by_its_label(label):
+    assert kept_all(label)
+
+
+@pytest.mark.parametrize("label", ["webp", "jpeg", "avif", "latent", "unknown", "webp-80", "latent-12", "vae-3"])
+def test_labels_of_pictures_from_elsewhere_promise_nothing(label):
+    assert not kept_all(label)
 
 
 def test_quality_is_a_choice(picture):
